@@ -27,7 +27,7 @@ class Scale:
     count: tokens in a text; the study's tokenizer at mini scale.
     order: `published` asks turn i about slot i of the context, `balanced` asks about the slots in random order, so that
         "later turn" and "evidence nearer" are not one thing.
-    split: entities and templates of `eval` sessions never occur in `train` sessions.
+    split: what an `eval` session is about never occurs in a `train` session; frames and single words are shared.
     """
 
     name: Literal["mini", "paper"] = "mini"
@@ -83,7 +83,7 @@ def stream(task: str, scale: Scale, seed: int, index: int) -> random.Random:
 
 
 def belongs(entity: str, split: Split) -> bool:
-    """Whether `entity` (a name, a key, a template) is drawn in `split`: about one in four is kept for evaluation."""
+    """Whether `entity` (a name, a key, a string) is drawn in `split`: about one in four is kept for evaluation."""
     return (zlib.crc32(entity.encode("utf-8")) % 4 == 0) == (split == "eval")
 
 

@@ -97,12 +97,19 @@ def _keys(rng: random.Random, family: Family, count: int, scale: Scale) -> list[
     keys: dict[str, None] = {}
     for _ in range(200 * count):
         key = family.draw(rng)
-        # Players are few and are told apart by the session's own examples, so they are not held out.
         if family.name.startswith("tracking") or belongs(key, scale.split):
             keys[key] = None
         if len(keys) == count:
             break
     return list(keys)
+
+
+def _labels(rng: random.Random, family: Family, keys: list[str], scale: Scale) -> dict[str, str]:
+    """A letter for every key. Players are too few to be kept for one split, so who has which letter is kept."""
+    while True:
+        label = {key: rng.choice(LETTERS[: len(family.options)]) for key in keys}
+        if not family.name.startswith("tracking") or belongs(str(sorted(label.items())), scale.split):
+            return label
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class IclManyshot:
                 f"icl_manyshot: data.turns {scale.turns} is more than the {len(keys)} keys that {family.name} has; "
                 f"set data.turns to {len(keys)} or less"
             )
-        label = {key: rng.choice(LETTERS[: len(family.options)]) for key in keys}
+        label = _labels(rng, family, keys, scale)
         shots = (keys * (room // len(keys) + 1))[: max(room, len(keys))]
         rng.shuffle(shots)
         spans: dict[str, list[Span]] = {key: [] for key in keys}

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from scbench.sessions import Session, Turn
-from scbench.tasks.base import Scale, stream
+from scbench.tasks.base import Scale, belongs, stream
 
 QUESTION = "You should answer with only one number, no other words. The "
 QUESTION_END = " of the list is"
@@ -66,6 +66,9 @@ class MathFind:
         allowed = sorted(rng.sample(range(low, high + 1), max(8, (high - low + 1) * 2 // 3)))
         numbers = allowed[:3] + allowed[-3:] + [rng.choice(allowed) for _ in range(count - 6)]
         rng.shuffle(numbers)
+        # Whole lists are held out: their values are too few to be.
+        while scale.name == "mini" and not belongs(str(numbers), scale.split):
+            rng.shuffle(numbers)
         ordered = {"largest": allowed[::-1], "smallest": allowed}
         spans, position = {}, 1
         for number in numbers:

@@ -8,9 +8,10 @@ import itertools
 import random
 import string
 from dataclasses import dataclass
+from functools import cache
 
 from scbench.sessions import Session, Turn
-from scbench.tasks.base import Scale, Writer, stream
+from scbench.tasks.base import Scale, Split, Writer, belongs, stream
 from scbench.tasks.retr_kv import code
 
 HEAD = "Memorize and track the chain(s) of variable assignment hidden in the following text.\n\n"
@@ -34,9 +35,16 @@ def _names(rng: random.Random, count: int, scale: Scale) -> list[str]:
     return list(names)
 
 
+@cache
+def _mini_values(split: Split) -> tuple[str, ...]:
+    """The values that chains of one split start from; no chain of the other split does."""
+    return tuple(value for value in map(str, range(1000, 10_000)) if belongs(value, split))
+
+
 def _values(rng: random.Random, count: int, scale: Scale) -> list[str]:
-    low, high = (10_000, 100_000) if scale.name == "paper" else (1000, 10_000)
-    return [str(value) for value in rng.sample(range(low, high), count)]
+    if scale.name == "paper":
+        return [str(value) for value in rng.sample(range(10_000, 100_000), count)]
+    return rng.sample(_mini_values(scale.split), count)
 
 
 def _interleave(rng: random.Random, chains: list[list[str]]) -> list[tuple[int, str]]:

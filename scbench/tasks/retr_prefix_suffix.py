@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 from scbench.sessions import Session, Turn
-from scbench.tasks.base import Scale, Writer, spread, stream
+from scbench.tasks.base import Scale, Split, Writer, belongs, spread, stream
 from scbench.tasks.retr_kv import code
 
 HEAD = "Dictionary = ["
@@ -25,9 +25,15 @@ Parts = tuple[str, str, str]  # prefix, middle, suffix
 
 
 class _Mini:
-    """Strings of three letter-digit pieces; prefix and suffix are one piece each."""
+    """Strings of three letter-digit pieces, each of one split alone; prefix and suffix are one piece each."""
 
     distractors = 1
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+
+    def allows(self, parts: Parts) -> bool:
+        return belongs("".join(parts), self._split)
 
     def affix(self, rng: random.Random) -> str:
         return code(rng)
@@ -40,6 +46,9 @@ class _Paper:
     """Strings of 12 to 38 characters from `A`..`z`; prefix and suffix of six."""
 
     distractors = 2
+
+    def allows(self, parts: Parts) -> bool:
+        return True
 
     def affix(self, rng: random.Random) -> str:
         return "".join(rng.choices(ALPHABET, k=PAPER_AFFIX))
@@ -59,7 +68,7 @@ def _words(rng: random.Random, count: int, targets: list[int], draw: _Mini | _Pa
     def word(prefix: str | None = None, suffix: str | None = None) -> Parts:
         while True:
             parts = (prefix or draw.affix(rng), draw.middle(rng), suffix or draw.affix(rng))
-            if (parts[0], parts[2]) not in taken:
+            if (parts[0], parts[2]) not in taken and draw.allows(parts):
                 taken.add((parts[0], parts[2]))
                 return parts
 
@@ -92,7 +101,7 @@ class RetrPrefixSuffix:
     def build(self, scale: Scale, seed: int, index: int) -> Session:
         """A list of strings that fills `scale.tokens` (paper scale without `tokens`: 6,000 strings)."""
         rng = stream(self.name, scale, seed, index)
-        draw = _Paper() if scale.name == "paper" else _Mini()
+        draw = _Paper() if scale.name == "paper" else _Mini(scale.split)
         if scale.tokens is None:
             count = PAPER_WORDS
         else:

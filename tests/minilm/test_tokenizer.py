@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from scbench import prompts
 from scbench.minilm import tokenizer as minilm
 from scbench.minilm.tokenizer import build_tokenizer, phrases
+from scbench.places import ROOT
 from scbench.tasks import NAMES, TASKS, Scale
 
 
@@ -35,6 +36,40 @@ def test_sessions_survive_and_are_compact(tokenizer, name):
         assert tokenizer.decode(ids) == text
     # Word-level: no session falls back to bytes for much of its text.
     assert len(session.context.encode()) > 1.9 * len(tokenizer(session.context)["input_ids"])
+
+
+@pytest.fixture(scope="module")
+def bundled() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast.from_pretrained(ROOT / "resources" / "minilm")
+
+
+@pytest.mark.parametrize("split", ["eval", "train"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_conversation_survives_the_bundled_tokenizer_and_nothing_in_it_is_unknown(bundled, name, split):
+    """Decoding gives what the chat template shows, character by character, and no piece falls back to bytes."""
+    known = set(bundled.get_vocab())
+    cut = bundled.backend_tokenizer.pre_tokenizer.pre_tokenize_str
+    for index in range(6):
+        session = TASKS[name].build(Scale(tokens=1024, split=split), 1, index)
+        encoded = prompts.encode(
+            session, "multi_turn", bundled, profile="clean", max_prompt_tokens=None, scale_name="mini"
+        )
+        ids = list(encoded.first)
+        for query, answer in zip(encoded.queries, encoded.answers, strict=True):
+            ids += query + answer
+        said = [
+            (prompts.question_text(name, turn, "clean"), prompts.answer_text(turn, "clean")) for turn in session.turns
+        ]
+        instruction = f"{prompts.INSTRUCTIONS[name]}\n\n" if name in prompts.INSTRUCTIONS else ""
+        said[0] = (f"{instruction}{session.context}\n\n{said[0][0]}", said[0][1])
+        messages = [
+            {"role": role, "content": text}
+            for pair in said
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
+        shown = bundled.apply_chat_template(messages, tokenize=False)
+        assert f"{bundled.decode(ids)}<|end|>" == shown
+        assert {piece for message in messages for piece, _ in cut(message["content"])} <= known
 
 
 def test_a_phrase_is_one_token(tokenizer):

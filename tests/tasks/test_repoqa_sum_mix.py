@@ -506,32 +506,6 @@ def test_more_pass_keys_than_names_are_refused():
         mix_sum_niah.needles(random.Random(0), 2501, Scale(turns=5000))
 
 
-# Splits.
-
-
-def names_of(session):
-    """Every composed name of a session: functions, noun pairs, methods, problems, data, pass keys."""
-    found = set()
-    if session.task in CODE:
-        for code in functions_of(session):
-            found |= {name_in(code), frozenset(nouns_in(code))}
-    else:
-        for document in documents_of(session).values():
-            found |= {("method", document["method"]), ("problem", document["problem"]), ("data", document["data"])}
-        found |= set(re.findall(r"The pass key of the (\w+ \w+) is", session.context))
-    return found - {("data", None)}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_splits_share_no_name_over_a_hundred_sessions(name):
-    splits = {
-        split: set().union(*(names_of(build(name, index, tokens=2048, turns=8, split=split)) for index in range(100)))
-        for split in ("eval", "train")
-    }
-    assert splits["eval"] and splits["train"]
-    assert not splits["eval"] & splits["train"]
-
-
 # The shared means.
 
 
