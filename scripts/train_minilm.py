@@ -6,16 +6,19 @@ the time, and by default it spins. One thread is about as fast as two.
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from scbench.canonical import digest_file
 from scbench.errors import UserError
 from scbench.minilm.export import export
 from scbench.minilm.recipe import read_recipe
 from scbench.minilm.tokenizer import build_tokenizer
 from scbench.minilm.trainer import Trainer
+from scbench.models import EXPORTED, REPORT
 from scripts import run
 
 
@@ -33,8 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a small Llama on the mini tasks and export it.")
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file: sizes, stages, seed")
     parser.add_argument("--tokenizer", type=Path, help="directory of a saved tokenizer; built from the tasks if absent")
-    parser.add_argument("--out", type=Path, required=True, help="directory of the model; training/ in it holds the run")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+    parser.add_argument("--seed", type=int, help="instead of the recipe's own")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the model")
+    parser.add_argument("--training", type=Path, help="directory of the run (default: training/ in --out)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint in --training, if there is one"
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--steps-limit", type=int, default=None, help="stop after this many steps in all, not exported")
@@ -44,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
     torch.set_num_threads(options.threads)
     recipe = read_recipe(options.recipe)
-    directory = options.out / "training"
+    if options.seed is not None:
+        if options.seed < 0:
+            raise UserError(f"--seed {options.seed}: give 0 or more; negative seeds are those of the held-out sessions")
+        recipe = replace(recipe, seed=options.seed)
+    directory = options.training or options.out / "training"
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(options.tokenizer, directory / "tokenizer", options.resume)
 
@@ -55,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stopped at the limit of {options.steps_limit} steps; go on with --resume")
         return 0
     difference = export(trainer.model, tokenizer, recipe.max_length, options.out)
-    trainer.write_report(options.out / "training.json")
+    trainer.write_report(options.out / REPORT, {name: digest_file(options.out / name) for name in EXPORTED})
     print(f"{options.out}: exported, logits of transformers differ by at most {difference:.1e}")
     return 0
 

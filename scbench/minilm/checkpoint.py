@@ -25,17 +25,23 @@ def write_checkpoint(path: str | Path, model: MiniLlama, optimizers: Optimizers,
     write_atomically(path, save(tensors, metadata={"progress": canonical_json(progress)}))
 
 
+def read_progress(path: str | Path) -> dict:
+    """The progress in a checkpoint. Raises UserError on a file that cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["progress"])
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a readable checkpoint ({error}); delete it to start afresh") from error
+
+
 def read_checkpoint(path: str | Path, model: MiniLlama, optimizers: Optimizers) -> dict:
     """Load weights and optimizer state in place and return the progress.
 
     Raises UserError on a file that cannot be read or that holds a model of other sizes.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable checkpoint ({error}); delete it to start afresh") from error
+    progress = read_progress(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     own = model.state_dict()
     stored = {name.removeprefix("weights/"): tensor for name, tensor in tensors.items() if name.startswith("weights/")}
     if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in stored.items()}:

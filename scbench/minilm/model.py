@@ -4,7 +4,9 @@ Training needs nothing of a serving stack; a module of this size is faster witho
 that the weights mean the same to transformers.
 """
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -149,6 +151,38 @@ OFFSET_LOGIT = 3.0
 SLOWEST_ANGLE = 0.02
 
 
+def _scale(name: str, parameter: Tensor, layers: int) -> float:
+    """Standard deviation of a matrix at the start; what writes into the residual stream is divided by its depth."""
+    std = 1 / math.sqrt(parameter.shape[1])
+    return std / math.sqrt(2 * layers) if name.endswith(("o_proj.weight", "down_proj.weight")) else std
+
+
+@torch.no_grad()
+def insert_layers(model: MiniLlama, places: Sequence[int], seed: int) -> MiniLlama:
+    """A deeper model that computes the same: a new layer, which adds nothing yet, before each layer in `places`.
+
+    `places` number the layers of `model` and ascend. What a new layer would write into the residual stream is zero;
+    its other matrices start as in `initialise`.
+    """
+    size = dataclasses.replace(model.size, num_hidden_layers=model.size.num_hidden_layers + len(places))
+    deeper = MiniLlama(size, model.vocab_size, seed).to(model.inv_freq.device)
+    generator = torch.Generator().manual_seed(seed)
+    layers: list[Block] = []
+    for number, layer in enumerate(model.model.layers):
+        for _ in range(places.count(number)):
+            new = Block(size)
+            for name, parameter in new.named_parameters():
+                if name.endswith(("o_proj.weight", "down_proj.weight")):
+                    parameter.zero_()
+                elif parameter.dim() == 2:
+                    parameter.normal_(0.0, _scale(name, parameter, size.num_hidden_layers), generator=generator)
+            layers.append(new.to(model.inv_freq.device))
+        layers.append(layer)
+    deeper.model.layers = nn.ModuleList(layers)
+    deeper.model.embed_tokens, deeper.model.norm = model.model.embed_tokens, model.model.norm
+    return deeper
+
+
 @torch.no_grad()
 def initialise(model: MiniLlama, seed: int) -> None:
     """Scaled normal weights; layer-0 heads start by attending to offsets -1, -2, ... -num_attention_heads.
@@ -169,10 +203,7 @@ def initialise(model: MiniLlama, seed: int) -> None:
     for name, parameter in model.named_parameters():
         if parameter.dim() != 2:
             continue
-        std = 1 / math.sqrt(parameter.shape[1])
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
-            std /= math.sqrt(2 * size.num_hidden_layers)
-        parameter.normal_(0.0, std, generator=generator)
+        parameter.normal_(0.0, _scale(name, parameter, size.num_hidden_layers), generator=generator)
 
     embedding = model.model.embed_tokens.weight
     embedding.sub_(embedding.mean(dim=1, keepdim=True)).add_(1 / math.sqrt(size.hidden_size))

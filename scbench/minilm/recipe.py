@@ -24,6 +24,8 @@ class Stage:
     evaluate_every: steps between two looks at held-out sessions, which is when gates are checked.
     weights: how often each task or drill is drawn, relative to the others.
     gates: exact match that a task has to reach; required: missing a gate at the last step stops the training.
+    insert_layers: layers, as they are numbered before, in front of which a new one that adds nothing yet is put when
+        the stage begins: a deeper model goes on from what a shallower one learned in less time.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Stage:
     weights: dict[str, float]
     gates: dict[str, float] = dataclasses.field(default_factory=dict)
     required: bool = False
+    insert_layers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class Recipe:
     def max_length(self) -> int:
         """The longest document that the model is trained on, in tokens."""
         return max(stage.length for stage in self.stages)
+
+    @property
+    def trained_size(self) -> Size:
+        """The network's sizes after the last stage."""
+        inserted = sum(len(stage.insert_layers) for stage in self.stages)
+        return dataclasses.replace(self.size, num_hidden_layers=self.size.num_hidden_layers + inserted)
 
     @property
     def digest(self) -> str:
@@ -85,7 +94,9 @@ def _fill(kind: type, values: Any, where: str) -> dict[str, Any]:
 def _stage(values: Any, where: str) -> Stage:
     stage = Stage(**_fill(Stage, values, where))
     first, last = stage.learning_rate
-    stage = dataclasses.replace(stage, learning_rate=(float(first), float(last)))
+    stage = dataclasses.replace(
+        stage, learning_rate=(float(first), float(last)), insert_layers=tuple(stage.insert_layers)
+    )
     if not stage.weights or any(weight <= 0 for weight in stage.weights.values()):
         raise UserError(f"{where}: `weights` needs at least one task, each with a weight above 0, not {stage.weights}")
     for task in stage.weights:
@@ -111,6 +122,14 @@ def parse_recipe(values: Any, where: str) -> Recipe:
     stages = tuple(_stage(stage, f"{where}, stage {number}") for number, stage in enumerate(values["stages"], start=1))
     if len({stage.name for stage in stages}) < len(stages):
         raise UserError(f"{where}: two stages share a name; give each its own")
+    layers = size.num_hidden_layers
+    for stage in stages:
+        if any(not 0 <= place < layers for place in stage.insert_layers):
+            raise UserError(
+                f"{where}, stage {stage.name}: `insert_layers` {list(stage.insert_layers)} names a layer that a model "
+                f"of {layers} lacks; give numbers from 0 to {layers - 1}"
+            )
+        layers += len(stage.insert_layers)
     return Recipe(**values | {"size": size, "stages": stages})
 
 

@@ -6,7 +6,7 @@ Stages end by steps and by accuracy, never by the clock, so that a slow machine 
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from transformers import PreTrainedTokenizerBase
 
 from scbench.canonical import write_atomically
 from scbench.errors import UserError
-from scbench.minilm.checkpoint import read_checkpoint, write_checkpoint
+from scbench.minilm.checkpoint import read_checkpoint, read_progress, write_checkpoint
 from scbench.minilm.evaluation import exact_match, mean
-from scbench.minilm.model import MiniLlama
+from scbench.minilm.model import MiniLlama, insert_layers
 from scbench.minilm.optimizer import learning_rate, make_optimizers, set_learning_rate
 from scbench.minilm.recipe import Recipe, Stage
 from scbench.minilm.stream import DocumentStream, collate
@@ -49,6 +49,7 @@ class Trainer:
             "stage": recipe.stages[0].name,
             "stage_step": 0,
             "stage_ended": False,
+            "deepened": [],
             "steps": 0,
             "tokens": 0,
             "seconds": 0.0,
@@ -63,19 +64,30 @@ class Trainer:
 
     def resume(self) -> None:
         """Load the directory's checkpoint. A recipe that changed since is allowed, and listed in the report."""
+        for name in read_progress(self.checkpoint)["deepened"]:
+            self._deepen(self.recipe.stages[self._number(name)])
         self.progress = read_checkpoint(self.checkpoint, self.model, self.optimizers)
         if self.progress["recipes"][-1] != self.recipe.digest:
             self.progress["recipes"].append(self.recipe.digest)
         self._stage_number()
 
     def _stage_number(self) -> int:
-        names = [stage.name for stage in self.recipe.stages]
-        if self.progress["stage"] not in names:
+        return self._number(self.progress["stage"])
+
+    def _number(self, stage: str) -> int:
+        names = [known.name for known in self.recipe.stages]
+        if stage not in names:
             raise UserError(
-                f"{self.checkpoint}: stopped in stage {self.progress['stage']!r}, which the recipe lacks; "
+                f"{self.checkpoint}: went through stage {stage!r}, which the recipe lacks; "
                 f"its stages are {', '.join(names)}: rename one or delete the checkpoint"
             )
-        return names.index(self.progress["stage"])
+        return names.index(stage)
+
+    def _deepen(self, stage: Stage) -> None:
+        """Insert the layers of `stage`; the optimizers start afresh, as half of what they would remember is missing."""
+        self.model = insert_layers(self.model, stage.insert_layers, self.recipe.seed)
+        self.optimizers = make_optimizers(self.model)
+        self.say(f"stage {stage.name}: {len(stage.insert_layers)} layers inserted")
 
     def run(self, steps_limit: int | None = None) -> bool:
         """Train until the last stage ends (True) or until `steps_limit` steps in all have been made (False)."""
@@ -83,6 +95,9 @@ class Trainer:
         while not self.progress["finished"]:
             number = self._stage_number()
             stage = self.recipe.stages[number]
+            if stage.insert_layers and stage.name not in self.progress["deepened"]:
+                self._deepen(stage)
+                self.progress["deepened"].append(stage.name)
             if not self._run_stage(stage, steps_limit):
                 self._save()
                 return False
@@ -201,8 +216,9 @@ class Trainer:
             },
         }
 
-    def write_report(self, path: Path) -> None:
-        write_atomically(path, json.dumps(self.report(), indent=2) + "\n")
+    def write_report(self, path: Path, files: Mapping[str, str]) -> None:
+        """Write the report, and in it the sha256 of the files that were exported."""
+        write_atomically(path, json.dumps(self.report() | {"files": dict(files)}, indent=2) + "\n")
 
 
 class Window:

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scbench.minilm.model import IGNORE, MiniLlama, rotate
+from scbench.minilm.model import IGNORE, MiniLlama, insert_layers, rotate
+from scbench.minilm.optimizer import make_optimizers, set_learning_rate
 
 LARGE = {"num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 256}
 
@@ -69,3 +70,26 @@ def test_the_seed_decides_the_weights(size):
     first, again, other = (MiniLlama(size, 300, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+
+
+@pytest.mark.parametrize("places", [(0,), (1,), (0, 1), (1, 1)])
+def test_inserted_layers_change_nothing_until_they_are_trained(size, places):
+    shallow = MiniLlama(size, 50, seed=0)
+    ids = torch.randint(50, (2, 17), generator=torch.Generator().manual_seed(1))
+    before, _ = shallow(ids, ids)
+    deeper = insert_layers(shallow, places, seed=3)
+    assert deeper.size.num_hidden_layers == len(deeper.model.layers) == size.num_hidden_layers + len(places)
+    after, _ = deeper(ids, ids)
+    assert torch.equal(before, after)
+    optimizers = make_optimizers(deeper)
+    set_learning_rate(optimizers, 1e-3)
+    for _ in range(2):  # what a new layer writes moves in the first step, what it reads in the second
+        logits, labels = deeper(ids, ids)
+        F.cross_entropy(logits, labels).backward()
+        for optimizer in optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad()
+    fresh = insert_layers(MiniLlama(size, 50, seed=0), places, seed=3).state_dict()
+    moved = {name for name, tensor in deeper.state_dict().items() if not torch.equal(tensor, fresh[name])}
+    new = places[0]
+    assert {f"model.layers.{new}.self_attn.{part}_proj.weight" for part in "qkvo"} <= moved

@@ -1,15 +1,19 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from scbench.canonical import digest_file
 from scbench.errors import UserError
 from scbench.minilm.drills import DRILLS
 from scbench.minilm.recipe import parse_recipe, read_recipe
+from scbench.models import EXPORTED, REPORT, read_models
 from scbench.tasks import NAMES
 from scripts import train_minilm
 
-BUNDLED = Path("resources/minilm_recipe.yaml")
+BUNDLED = Path("resources/recipes/minilm.yaml")
 
 
 @pytest.fixture
@@ -37,6 +41,7 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(weights={"retr_vk": 1}), "unknown task 'retr_vk'"),
         (lambda v: v["stages"][0].update(gates={"en_qa": 0.5}), "gate on 'en_qa'"),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
+        (lambda v: v["stages"][1].update(insert_layers=[4]), "a model of 4 lacks"),
         (lambda v: v.update(stages=[3]), "has to be a mapping"),
     ],
 )
@@ -55,20 +60,52 @@ def test_an_unreadable_recipe_is_refused(tmp_path, text):
         read_recipe(path)
 
 
-def test_the_command_trains_stops_resumes_and_exports(values, tokenizer, tmp_path, capsys):
+@pytest.fixture
+def command(values, tokenizer, tmp_path):
+    """Arguments that train a very small model in three steps and export it to `model/`."""
     values["size"] = {**values["size"], "num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32}
     values |= {"tokens_per_step": 256, "stages": values["stages"][:1], "evaluation_sessions": 1}
     values["stages"][0] |= {"steps": 3, "required": False}
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(values))
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    command = ["--recipe", str(recipe), "--tokenizer", str(tmp_path / "tokenizer"), "--out", str(tmp_path / "model")]
+    return ["--recipe", str(recipe), "--tokenizer", str(tmp_path / "tokenizer"), "--out", str(tmp_path / "model")]
+
+
+def test_the_command_trains_stops_resumes_and_exports(command, tmp_path, capsys):
+    model = tmp_path / "model"
     assert train_minilm.main([*command, "--steps-limit", "2"]) == 0
-    assert not (tmp_path / "model/model.safetensors").exists()
+    assert not (model / "model.safetensors").exists()
     assert train_minilm.main([*command, "--resume"]) == 0
     assert "go on with --resume" in (said := capsys.readouterr().out) and "exported" in said
-    for name in ("config.json", "model.safetensors", "tokenizer.json", "training.json"):
-        assert (tmp_path / "model" / name).exists()
+    assert {path.name for path in model.iterdir()} == {*EXPORTED, REPORT, "training"}
+    assert (model / "training" / "checkpoint.safetensors").is_file()
+    files = {name: digest_file(model / name) for name in EXPORTED}
+    assert json.loads((model / REPORT).read_text())["files"] == files
+    assert replace(read_models()["minilm"].trained(), path=str(model)).found().files == files
+
+
+def test_another_seed_is_another_recipe_and_the_run_may_lie_elsewhere(command, tmp_path):
+    assert train_minilm.main([*command, "--seed", "7", "--training", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
+    assert not (tmp_path / "model" / "training").exists()
+    report = json.loads((tmp_path / "model" / REPORT).read_text())
+    recipe = read_recipe(tmp_path / "recipe.yaml")
+    assert report["seed"] == 7
+    assert report["recipe_digests"] == [replace(recipe, seed=7).digest] != [recipe.digest]
+
+
+def test_a_seed_of_the_held_out_sessions_is_refused(command):
+    with pytest.raises(UserError, match=r"--seed -1: give 0 or more"):
+        train_minilm.main([*command, "--seed", "-1"])
+
+
+@pytest.mark.parametrize("name", [name for name, model in read_models().items() if model.recipe])
+def test_a_model_of_the_lock_is_trained_for_the_context_that_it_states(name):
+    model = read_models()[name]
+    recipe = read_recipe(model.recipe_file)
+    assert recipe.name == name
+    assert recipe.max_length >= model.context
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

@@ -37,6 +37,26 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(recipe, tok
     assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])
 
 
+@pytest.mark.parametrize("stop", [3, 4, 5])
+def test_a_run_that_gets_deeper_resumes_on_either_side(recipe, tokenizer, tmp_path, stop):
+    second = dataclasses.replace(recipe.stages[1], insert_layers=(1,))
+    recipe = dataclasses.replace(recipe, stages=(recipe.stages[0], second))
+    assert recipe.trained_size.num_hidden_layers == 3
+    whole = make(recipe, tokenizer, tmp_path / "whole")
+    whole.run(steps_limit=6)
+    make(recipe, tokenizer, tmp_path / "parts").run(steps_limit=stop)
+    resumed = make(recipe, tokenizer, tmp_path / "parts")
+    resumed.resume()
+    resumed.run(steps_limit=6)
+    assert resumed.progress["deepened"] == ["second"] and len(resumed.model.model.layers) == 3
+    stored = [load_file(trainer.checkpoint) for trainer in (whole, resumed)]
+    assert stored[0].keys() == stored[1].keys()
+    assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])
+    renamed = dataclasses.replace(recipe, stages=(recipe.stages[0], dataclasses.replace(second, name="other")))
+    with pytest.raises(UserError, match="second"):
+        make(renamed, tokenizer, tmp_path / "parts").resume()
+
+
 def test_a_run_that_met_its_gate_moves_on_when_resumed(recipe, tokenizer, tmp_path):
     trainer = make(with_gates(recipe, 0.0, False), tokenizer, tmp_path)
     trainer._save = lambda save=trainer._save: save() or (_ for _ in ()).throw(KeyboardInterrupt)
@@ -62,8 +82,9 @@ def test_thirty_steps_reduce_the_loss(recipe, tokenizer, tmp_path):
 def test_the_report_states_what_was_run(recipe, tokenizer, tmp_path):
     trainer = make(recipe, tokenizer, tmp_path)
     trainer.run(steps_limit=4)
-    trainer.write_report(tmp_path / "report.json")
+    trainer.write_report(tmp_path / "report.json", {"config.json": "0" * 64})
     report = json.loads((tmp_path / "report.json").read_text())
+    assert report["files"] == {"config.json": "0" * 64}
     assert report["steps"] == 4 and report["seed"] == 0 and not report["finished"]
     assert report["recipe_digests"] == [recipe.digest] and report["max_length"] == 160
     assert report["parameters"] == sum(parameter.numel() for parameter in trainer.model.parameters())
