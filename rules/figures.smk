@@ -7,7 +7,8 @@ for figure in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
         name:
             f"make_{figure.name}"
         input:
-            artifact_inputs(figure),
+            source=artifact_inputs(figure),
+            tokenizer=artifact_tokenizer(figure),
         output:
             main=places.artifact_file(STUDY.name, f"{figure.name}{figure.suffixes[0]}"),
             others=[places.artifact_file(STUDY.name, f"{figure.name}{suffix}") for suffix in figure.suffixes[1:]],
@@ -22,8 +23,8 @@ for figure in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
             options=artifact_options(figure),
             digest=identity.digest(figure, STUDY),
         shell:
-            "python -m scripts.make_figure --name {params.name:q} --config {params.config:q} {params.options:q} {input:q} "
-            "--out {output.main:q} > {log:q} 2>&1"
+            "python -m scripts.make_figure --name {params.name:q} --config {params.config:q} {params.options:q} "
+            "{input.source:q} --out {output.main:q} > {log:q} 2>&1"
 
 
 rule offer:

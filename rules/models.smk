@@ -1,26 +1,27 @@
-# Models that are made here, from sources in this repository.
-# Input: resources/minilm_recipe.yaml. Output: results/models/minilm/, a transformers checkpoint.
-# A study uses these weights instead of the bundled ones when the `path` of its entry in resources/models.lock.yaml says
-# results/models/minilm. A run that was stopped goes on from results/models/minilm/training/checkpoint.safetensors.
+# Models that are made here, from sources in this repository, for studies that list them with `source: train`.
+# Input: resources/recipes/<model>.yaml. Output: results/models/<model>/, a transformers checkpoint, and training.json.
 
 
 rule train_minilm:
     input:
-        recipe="resources/minilm_recipe.yaml",
+        recipe=lambda wildcards: os.path.relpath(TRAINABLE[wildcards.trained].recipe_file),
     output:
-        config="results/models/minilm/config.json",
-        weights="results/models/minilm/model.safetensors",
-        tokenizer="results/models/minilm/tokenizer.json",
-        report="results/models/minilm/training.json",
+        model_files("{trained}"),
     log:
-        "logs/train_minilm.log",
+        "logs/train_minilm/{trained}.log",
+    wildcard_constraints:
+        trained="|".join(map(re.escape, TRAINABLE)),
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
-        # 82 minutes on one thread of an AMD EPYC that was not idle; a slow node takes its time.
-        runtime=240,
+        # minilm: 155 minutes on one thread of machines that were not idle. A run that is stopped here goes on when it is
+        # tried again.
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        out=lambda wildcards: places.model_directory(wildcards.trained),
+        training=lambda wildcards: training_directory(wildcards.trained),
     shell:
-        "OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS={threads} python -m scripts.train_minilm "
-        "--recipe {input.recipe:q} --out results/models/minilm --resume --threads {threads} > {log:q} 2>&1"
+        "OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS={threads} python -m scripts.train_minilm --recipe {input.recipe:q} "
+        "--out {params.out:q} --training {params.training:q} --resume --threads {threads} > {log:q} 2>&1"

@@ -1,8 +1,11 @@
 # Sessions: the contexts and questions of each task.
-# Input: the study alone (seeded generators). Output: results/<study>/sessions/<task>.parquet, one row a session.
+# Input: the study alone (seeded generators); where its first model is trained here, that model: its tokens are counted.
+# Output: results/<study>/sessions/<task>.parquet, one row a session.
 
 
 rule build_sessions:
+    input:
+        awaited_files(STUDY.models[0]),
     output:
         places.sessions_file(STUDY.name, "{task}"),
     log:

@@ -7,7 +7,8 @@ for table in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "t
         name:
             f"make_{table.name}"
         input:
-            artifact_inputs(table),
+            source=artifact_inputs(table),
+            tokenizer=artifact_tokenizer(table),
         output:
             main=places.artifact_file(STUDY.name, f"{table.name}{table.suffixes[0]}"),
             others=[places.artifact_file(STUDY.name, f"{table.name}{suffix}") for suffix in table.suffixes[1:]],
@@ -22,5 +23,5 @@ for table in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "t
             options=artifact_options(table),
             digest=identity.digest(table, STUDY),
         shell:
-            "python -m scripts.make_table --name {params.name:q} --config {params.config:q} {params.options:q} {input:q} "
-            "--out {output.main:q} > {log:q} 2>&1"
+            "python -m scripts.make_table --name {params.name:q} --config {params.config:q} {params.options:q} "
+            "{input.source:q} --out {output.main:q} > {log:q} 2>&1"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scbench.canonical import digest_text, digest_value
-from scbench.places import ROOT
+from scbench.places import OWN_METHODS, ROOT
 
 OURS = ("scbench", "scripts", "kernels")
 
@@ -19,7 +19,7 @@ OURS = ("scbench", "scripts", "kernels")
 def digest(modules: Iterable[str]) -> str:
     """sha256 over the code of `modules` (dotted names); a package counts with every module in it.
 
-    Raises ModuleNotFoundError for a name that has no source file in the repository.
+    Raises ModuleNotFoundError for a name that has no source file in the repository or among the user's own methods.
     """
     names = {name for module in modules for name in _expand(module)}
     return digest_value({name: module_digest(name) for name in names})
@@ -86,14 +86,24 @@ def constant(module: str, name: str) -> Any:
 def source_file(module: str) -> Path:
     """The source file of `module`. Raises ModuleNotFoundError when it is not one of this repository's."""
     if not _exists(module):
-        raise ModuleNotFoundError(f"{module} has no source file under {ROOT}")
-    path = ROOT.joinpath(*module.split("."))
+        raise ModuleNotFoundError(f"{module} has no source file under {_root(module)}")
+    path = _stem(module)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _exists(module: str) -> bool:
-    path = ROOT.joinpath(*module.split("."))
-    return module.split(".")[0] in OURS and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+    path = _stem(module)
+    ours = module.split(".")[0] in (*OURS, OWN_METHODS.name)
+    return ours and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+def _stem(module: str) -> Path:
+    """Where `module` lies, without a suffix."""
+    return _root(module).joinpath(*module.split("."))
+
+
+def _root(module: str) -> Path:
+    return OWN_METHODS.parent if module.split(".")[0] == OWN_METHODS.name else ROOT
 
 
 def _expand(module: str) -> list[str]:
@@ -101,7 +111,7 @@ def _expand(module: str) -> list[str]:
     if path.name != "__init__.py":
         return [module]
     files = sorted(path.parent.rglob("*.py"))
-    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    names = [".".join(file.relative_to(_root(module)).with_suffix("").parts) for file in files]
     return [name.removesuffix(".__init__") for name in names]
 
 

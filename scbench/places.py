@@ -5,11 +5,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 STORE = Path("results/store")  # shared by all studies
+# Methods of the user's own (`scbench.methods`), in the directory where the command was started.
+OWN_METHODS = Path("my_methods").absolute()
+
+
+def model_directory(model: str) -> str:
+    """Where the workflow puts a model that it trains itself."""
+    return f"results/models/{model}"
+
+
+def patterns_file(model: str, tokens: int | str) -> str:
+    """The head patterns of `model`, searched at a context of `tokens` tokens."""
+    return f"results/patterns/{model}-{tokens}.json"
 
 
 def study_file(study: str) -> str:
     """The study as it was resolved: every default filled in."""
     return f"results/{study}/study.json"
+
+
+def baseline_file(study: str, model: str) -> str:
+    """How full attention did when `model` was checked, before the study's own inference."""
+    return f"results/{study}/baseline/{model}.json"
 
 
 def sessions_file(study: str, task: str) -> str:
@@ -29,9 +46,9 @@ def artifact_file(study: str, name: str) -> str:
     return f"results/{study}/artifacts/{name}"
 
 
-def progress_file(study: str, shard: str) -> str:
+def progress_file(study: str, job: str) -> str:
     """{done, total, from_store, seconds} of a running job, for a display outside of it."""
-    return f"results/{study}/progress/{shard}.json"
+    return f"results/{study}/progress/{job}.json"
 
 
 def observations_directory(study: str) -> str:

@@ -3,11 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from scbench import codedigest
+from scbench import codedigest, trainkey
 from scbench.canonical import digest_value
-from scbench.cellkey import version
 from scbench.costs import session_count
+from scbench.models import Model
 from scbench.study import Study
+from scbench.versions import version
 
 LIBRARIES = ("pyarrow", "tokenizers")
 
@@ -18,11 +19,17 @@ def fields(study: Study, task: str) -> dict[str, Any]:
         "task": task,
         "data": asdict(study.data),
         "sessions": session_count(study, task),
-        "tokenizer": {name: sha for name, sha in study.models[0].files.items() if name.startswith("tokenizer")},
+        "tokenizer": _tokenizer(study.models[0]),
         "code": codedigest.digest(
             {*codedigest.closure([f"scbench.tasks.{task}"]), "scbench.sessions", "scripts.build_sessions"}
         ),
     }
+
+
+def _tokenizer(model: Model) -> dict[str, Any]:
+    """The digests of the tokenizer's files, or what a training makes them from."""
+    planned = trainkey.planned(model)
+    return planned if model.awaited else {name: sha for name, sha in planned.items() if name.startswith("tokenizer")}
 
 
 def digest(study: Study, task: str) -> str:

@@ -1,5 +1,6 @@
 """A model is what the lock says: its files, all of them, at the place that it names."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from scbench.canonical import digest_file
 from scbench.errors import UserError
-from scbench.models import Model, read_models
+from scbench.models import EXPORTED, REPORT, Model, read_models
 from scbench.places import ROOT
 
 
@@ -66,3 +67,85 @@ def test_a_path_is_relative_to_the_repository_and_below_results_to_the_working_d
     assert places == {path: ROOT / path for path in places}
     assert replace(model, path="results/models/minilm").directory.absolute() == tmp_path / "results/models/minilm"
     assert replace(model, path="/data/m").directory == Path("/data/m")
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A model that was trained in the working directory, as a plan knows it: without its files."""
+    monkeypatch.chdir(tmp_path)
+    model = read_models()["minilm"].trained()
+    model.directory.mkdir(parents=True)
+    for name in EXPORTED:
+        (model.directory / name).write_text(name)
+    files = {name: digest_file(model.directory / name) for name in EXPORTED}
+    (model.directory / REPORT).write_text(json.dumps({"recipe": "minilm", "files": files}))
+    return model
+
+
+def test_a_model_that_is_trained_here_is_found_by_the_sha256_of_its_files(trained: Model):
+    assert trained.awaited and not trained.files
+    found = trained.found()
+    assert found.files == {name: digest_file(trained.directory / name) for name in EXPORTED}
+    assert not found.awaited
+    assert found.directory == trained.directory == Path("results/models/minilm")
+    assert found.found() == found
+    trained.verify()
+    found.verify()
+
+
+def test_what_is_pinned_is_not_looked_for(model: Model, tmp_path: Path):
+    (tmp_path / "model.safetensors").unlink()
+    assert model.found() is model
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "model.safetensors",
+            "other bits",
+            ["has sha256", "training.json pins minilm.files.model.safetensors", "anew"],
+        ),
+        ("tokenizer.json", None, ["missing", "belongs to minilm in results/models/minilm/training.json", "anew"]),
+        ("merges.txt", "beside", ["not among minilm.files in results/models/minilm/training.json", "move it away"]),
+        (REPORT, None, ["missing", "minilm is not trained here yet", "run the workflow"]),
+        (REPORT, '{"recipe": "minilm"}', ["does not list the sha256", "config.json", "delete it"]),
+        (REPORT, '{"files": {}}', ["does not list the sha256"]),
+        (REPORT, '{"files": ["config.json"]}', ["does not list the sha256"]),
+        (REPORT, '{"files": {"config.json', ["does not list the sha256"]),
+    ],
+)
+def test_what_a_training_did_not_leave_is_refused(trained: Model, name: str, text: str | None, words: list[str]):
+    path = trained.directory / name
+    path.unlink() if text is None else path.write_text(text)
+    for check in (trained.found, trained.verify):
+        with pytest.raises(UserError) as caught:
+            check()
+        assert str(caught.value).startswith(f"results/models/minilm/{name}: ")
+        assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_files_that_change_after_they_were_found_are_refused(trained: Model):
+    found = trained.found()
+    (trained.directory / "model.safetensors").write_text("another training")
+    files = {name: digest_file(trained.directory / name) for name in EXPORTED}
+    (trained.directory / REPORT).write_text(json.dumps({"files": files}))
+    assert trained.found().files != found.files
+    with pytest.raises(UserError, match=r"model\.safetensors: has sha256"):
+        found.verify()
+
+
+def test_a_model_without_pinned_files_names_its_recipe_as_a_remedy():
+    minilm = replace(read_models()["minilm"], files={})
+    with pytest.raises(UserError, match=r"minilm\.files is empty.*source: train"):
+        minilm.verify()
+    with pytest.raises(UserError, match=r"files is empty") as caught:
+        replace(minilm, recipe=None).verify()
+    assert "train" not in str(caught.value)
+
+
+def test_recipes_in_the_lock_are_named_after_their_models():
+    recipes = {name: model.recipe for name, model in read_models().items() if model.recipe}
+    assert recipes == {name: f"resources/recipes/{name}.yaml" for name in recipes}
+    assert "minilm" in recipes
+    assert all(read_models()[name].recipe_file.is_file() for name in recipes)
