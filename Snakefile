@@ -16,7 +16,9 @@ if not workflow.overwrite_configfiles:
 
 include: "rules/common.smk"
 include: "rules/models.smk"
+include: "rules/patterns.smk"
 include: "rules/sessions.smk"
+include: "rules/baseline.smk"
 include: "rules/inference.smk"
 include: "rules/scores.smk"
 include: "rules/tables.smk"

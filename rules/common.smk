@@ -2,16 +2,18 @@
 # Nothing here imports a deep-learning library or pandas: every job on a cluster parses the workflow anew.
 import json
 import os
+import re
 import sys
 from shlex import quote
 
 from snakemake.logging import logger
 
-from scbench import cellkey, codedigest, places, sessionkey
+from scbench import baseline, cellkey, codedigest, places, sessionkey, trainkey
 from scbench.artifacts import ARTIFACTS, identity
 from scbench.canonical import digest_value, write_atomically
 from scbench.errors import UserError
-from scbench.plan import make_plan
+from scbench.models import EXPORTED, REPORT, read_models
+from scbench.plan import job_minutes, make_plan
 from scbench.schema import read_yaml
 from scbench.store import check_writable, writing
 from scbench.study import load_study
@@ -35,13 +37,14 @@ def read_plan():
 
 PLAN = read_plan()
 STUDY = PLAN.study
+TRAINABLE = {name: model for name, model in read_models().items() if model.recipe}
 ENVIRONMENT = f"{workflow.basedir}/envs/{'cpu' if all(model.gpus == 0 for model in STUDY.models) else 'gpu'}.yaml"
 
 
 wildcard_constraints:
     task="|".join(STUDY.tasks),
     model="|".join(model.name for model in STUDY.models),
-    label="|".join(sorted({row.label for _, row in PLAN.rows})),
+    label="|".join(sorted({re.escape(row.label) for _, row in PLAN.rows})),
 
 
 if workflow.is_main_process:
@@ -72,15 +75,35 @@ def start_run():
         raise SystemExit(f"error: {error}")
 
 
+def model_files(name):
+    """What the training of a model leaves."""
+    return [f"{places.model_directory(name)}/{file}" for file in (*EXPORTED, REPORT)]
+
+
+def training_directory(name):
+    """Where a training that was stopped goes on: only while recipe, code and libraries are those it began with."""
+    return f"{places.model_directory(name)}/training/{trainkey.digest(TRAINABLE[name])[:12]}"
+
+
+def awaited_files(model):
+    """What a job that reads `model` waits for: the files of one that is trained here, nothing of a pinned one."""
+    return model_files(model.name) if model.awaited else []
+
+
 def shard_digest(shard):
     """What decides the results of a shard's cells, the machine aside."""
     return digest_value({part.path: cellkey.fields(STUDY, part.cell) for part in PLAN.parts(shard)})
 
 
-def shard_resources(shard):
+def job_resources(model, minutes):
     """What a job asks for: the model's memory and GPUs, and the time it is planned to take with a margin."""
-    gpus = {"gpu": shard.model.gpus} if shard.model.gpus else {}
-    return {"mem_mb": shard.model.mem_mb, "runtime": PLAN.minutes(shard)} | gpus
+    gpus = {"gpu": model.gpus} if model.gpus else {}
+    return {"mem_mb": model.mem_mb, "runtime": minutes} | gpus
+
+
+def baseline_files(model):
+    """What must be there before a job of `model` starts: the word that its full attention works."""
+    return [places.baseline_file(STUDY.name, model.name)] if baseline.applies(STUDY) else []
 
 
 def scores_digest():
@@ -106,8 +129,14 @@ def artifact_inputs(artifact):
     return [places.sessions_file(STUDY.name, task) for task in STUDY.tasks]
 
 
+def artifact_tokenizer(artifact):
+    """The tokenizer that an artifact waits for: that of a first model that is trained here, where it counts tokens."""
+    model = STUDY.models[0]
+    return [str(model.directory / "tokenizer.json")] if artifact.needs == "sessions" and model.awaited else []
+
+
 def artifact_options(artifact):
-    """How the command is told about its inputs, which follow these words."""
+    """How the command is told about what it is made from, which follows these words."""
     if artifact.needs == "scores":
         return ["--scores"]
     return ["--tokenizer", str(STUDY.models[0].directory / "tokenizer.json"), "--sessions"]

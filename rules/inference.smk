@@ -1,5 +1,6 @@
 # Inference: one job a shard of the plan; a shard loads one model once and computes what the cell store lacks.
-# Input: sessions/<task>.parquet. Output: cells/<model>/<row>/<task>/<mode>/<first>-<stop>.jsonl, a result a line.
+# Input: sessions/<task>.parquet, and results/models/<model>/ of a model that is trained here.
+# Output: cells/<model>/<row>/<task>/<mode>/<first>-<stop>.jsonl, a result a line.
 # The store, results/store, is not declared: what was finished there survives a job that fails.
 
 for shard in PLAN.shards:
@@ -9,6 +10,9 @@ for shard in PLAN.shards:
             f"infer_{shard.name}"
         input:
             sorted({places.sessions_file(STUDY.name, unit.task) for unit in shard.units}),
+            awaited_files(shard.model),
+            # Not ancient(): Snakemake then forgets to ask whether this job has reasons of its own to run.
+            baseline_files(shard.model),
         output:
             [part.path for part in PLAN.parts(shard)],
         log:
@@ -17,7 +21,7 @@ for shard in PLAN.shards:
             ENVIRONMENT
         threads: STUDY.execution.threads
         resources:
-            **shard_resources(shard),
+            **job_resources(shard.model, PLAN.minutes(shard)),
         params:
             config=places.study_file(STUDY.name),
             shard=shard.name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from scbench import places
+from scbench import baseline, places
 from scbench.artifacts import ARTIFACTS
 from scbench.errors import UserError
 from scbench.plan import Plan, make_plan
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         highlight=False,
     )
     console.print(f"{len(plan.cells)} cells in {len(plan.shards)} jobs, {options.cores} at a time; log: {LOG}")
+    if baseline.applies(study):
+        console.print("Before them, full attention has to pass a check of its own: look-ups and pass keys.")
     started = time.monotonic()
     _snakemake(plan, options.cores, console)
     show_table.show("figures/table4.csv", console)
@@ -52,32 +54,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _snakemake(plan: Plan, cores: int, console: Console) -> None:
     """Run everything; raise UserError with the end of the log when it fails."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
+    checks = plan.study.models if baseline.applies(plan.study) else ()
+    check_files = [Path(places.progress_file(plan.study.name, baseline.job(model))) for model in checks]
     progress_files = [Path(places.progress_file(plan.study.name, shard.name)) for shard in plan.shards]
-    for path in progress_files:
+    for path in (*check_files, *progress_files):
         path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "--profile", "local", "--cores", str(cores)]
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("session cells"),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
     with open(LOG, "w", encoding="utf-8") as log, Progress(*columns, console=console) as bars:
         total = sum(part.stop - part.first for shard in plan.shards for part in plan.parts(shard))
-        bar = bars.add_task("inference", total=total)
+        asked = len(checks) * baseline.QUERIES * len(baseline.floors(plan.study))
+        check = bars.add_task("baseline", total=asked, unit="queries", visible=bool(checks))
+        bar = bars.add_task("inference", total=total, unit="session cells")
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         done, said = 0, time.monotonic()
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
-                done = sum(map(_done, progress_files))
+                done, checked = (sum(map(_done, files)) for files in (progress_files, check_files))
                 bars.update(bar, completed=done)
+                bars.update(check, completed=checked)
                 if not console.is_terminal and time.monotonic() - said >= LINE_SECONDS:
                     said = time.monotonic()
-                    console.print(f"{done}/{total} session cells", highlight=False)
+                    where = f"{done}/{total} session cells" if done else f"{checked}/{asked} queries of the check"
+                    console.print(where, highlight=False)
         except KeyboardInterrupt:
             process.wait()
             raise
