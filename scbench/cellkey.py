@@ -7,19 +7,20 @@ deep-learning library, so that a job knows what is missing before it loads weigh
 import platform
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scbench import codedigest
+from scbench import codedigest, trainkey
 from scbench.canonical import digest_value
 from scbench.engines import CORE_MODULES
-from scbench.methods import METHODS
+from scbench.methods import find
 from scbench.models import Model
+from scbench.places import OWN_METHODS
 from scbench.plan import Cell
 from scbench.store import LAYOUT
 from scbench.study import PAPER_CONTEXT, Row, Study, resolve
 from scbench.tasks import TASKS
+from scbench.versions import version
 
 LIBRARIES = ("torch", "triton", "transformers", "tokenizers")
 
@@ -29,15 +30,16 @@ def fields(study: Study, cell: Cell) -> dict[str, Any]:
     scale = study.data.scale
     return {
         "layout": LAYOUT,
-        "model": dict(cell.model.files),
+        "model": trainkey.planned(cell.model),
         "max_prompt_tokens": prompt_limit(study, cell.model),
         "method": {"method": cell.row.method} | resolve(study, cell.row),
         "with_context": cell.row.with_context,
         "scale": scale,
         "mode": cell.mode,
         "prompts": study.prompts,
-        # Requests do not see each other, so that history means nothing to them.
+        # Requests do not see each other, so that history means nothing to them; how much turns see is always the same.
         "history": study.history if cell.mode == "multi_turn" else None,
+        "query_aware": study.query_aware if cell.mode == "multi_request" else None,
         "new_tokens": {name: TASKS[name].max_new_tokens[scale] for name in TASKS[cell.task].subtasks if name in TASKS},
         "dtype": study.execution.dtype,
         "libraries": dict(_versions()),
@@ -46,7 +48,12 @@ def fields(study: Study, cell: Cell) -> dict[str, Any]:
 
 
 def key(study: Study, cell: Cell, machine: Mapping[str, Any]) -> str:
-    """The store key of `cell` on `machine`, 64 hexadecimal digits."""
+    """The store key of `cell` on `machine`, 64 hexadecimal digits.
+
+    Raises ValueError while the model's files are not known: two trainings of one recipe may end in other bits.
+    """
+    if cell.model.awaited:
+        raise ValueError(f"{cell.model.name}: its results have no key before its files are known (Model.found)")
     return digest_value(fields(study, cell) | {"machine": dict(machine)})
 
 
@@ -89,27 +96,21 @@ def _versions() -> tuple[tuple[str, str | None], ...]:
     return tuple((name, version(name)) for name in LIBRARIES)
 
 
-def version(distribution: str) -> str | None:
-    """The installed version of `distribution`; None where it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 @lru_cache(maxsize=1)
 def _core_digest() -> str:
     return codedigest.digest(CORE_MODULES)
 
 
 def _method_digest(row: Row) -> str | None:
-    if row.method not in METHODS:
+    if (method := find(row.method)) is None:
         return None
-    method = METHODS[row.method]
     # Its own file counts, declared or not: a method that began as a copy may still declare its original's.
     return _modules_digest(tuple(dict.fromkeys((*method.modules, method.__module__))))
 
 
 @lru_cache(maxsize=64)
 def _modules_digest(modules: tuple[str, ...]) -> str:
-    return codedigest.digest(modules)
+    # What a user's own file imports counts too: no test of ours watches what it declares.
+    own = codedigest.closure(module for module in modules if module.startswith(f"{OWN_METHODS.name}."))
+    reached = [module for module in own if module.startswith((f"{OWN_METHODS.name}.", "scbench.methods."))]
+    return codedigest.digest((*modules, *reached))

@@ -7,9 +7,10 @@ estimates that are too short, are full.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Self
 
 from scbench import places
 from scbench.costs import session_count, session_seconds
@@ -68,6 +69,10 @@ class Shard:
     units: tuple[Unit, ...]
     seconds: float
 
+    def on(self, model: Model) -> Self:
+        """The same job with what is known of its model by the time it runs (`Model.found`)."""
+        return replace(self, model=model, units=tuple(replace(unit, model=model) for unit in self.units))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -94,9 +99,8 @@ class Plan:
         return sum(shard.seconds for shard in self.shards)
 
     def minutes(self, shard: Shard) -> int:
-        """Whole minutes that the job of `shard` asks for: at most `execution.max_shard_minutes`, at least one."""
-        wanted = max(SHORTEST_REQUEST, math.ceil(MARGIN * shard.seconds / 60))
-        return max(1, min(math.floor(self.study.execution.max_shard_minutes), wanted))
+        """Whole minutes that the job of `shard` asks for."""
+        return job_minutes(self.study, shard.seconds)
 
     def parts(self, shard: Shard) -> list[Part]:
         """What `shard` writes."""
@@ -120,6 +124,12 @@ class Plan:
             if shard.name == name:
                 return shard
         raise UserError(f"{self.study.origin}: the plan has no shard {name!r}; plan again (the study changed since)")
+
+
+def job_minutes(study: Study, seconds: float) -> int:
+    """Whole minutes to ask for a job of `seconds`: at most `execution.max_shard_minutes`, at least one."""
+    wanted = max(SHORTEST_REQUEST, math.ceil(MARGIN * seconds / 60))
+    return max(1, min(math.floor(study.execution.max_shard_minutes), wanted))
 
 
 def make_plan(study: Study) -> Plan:
@@ -147,7 +157,8 @@ def _units(study: Study, model: Model, task: str, limit: float) -> Iterator[Unit
     """The units of one task, each cut into session ranges that take at most `limit` seconds."""
     for rows, modes in _groups(study, model):
         cells = len(rows) * len(modes)
-        prefills = 1 if study.execution.share_prefill and _shares(rows[0]) else cells
+        shared = study.execution.share_prefill and _shares(rows[0])
+        prefills = 1 if shared else len(rows) * sum(_encodings(study, mode) for mode in modes)
         each = session_seconds(study, model, task, cells, prefills, rows[0].with_context)
         sessions = session_count(study, task)
         if each > limit:
@@ -171,6 +182,11 @@ def _groups(study: Study, model: Model) -> list[tuple[tuple[Row, ...], tuple[str
     dense = tuple(row for row in rows if _shares(row))
     alone = [((row,), study.modes) for row in rows if not _shares(row)]
     return ([(dense, study.modes)] if dense else []) + alone
+
+
+def _encodings(study: Study, mode: str) -> int:
+    """How often a cell in `mode` encodes each context."""
+    return study.data.turns if study.query_aware and mode == "multi_request" else 1
 
 
 def _shares(row: Row) -> bool:

@@ -62,6 +62,7 @@ class EncodedSession:
     answers: golden answers, the history of multi_turn sessions.
     dropped_tokens: cut from the first prompt; evidence_kept: per turn, whether all its evidence survived the cut (None
         where the task records none or the context is left out).
+    question: tokens of `first` behind the context; compat tokenises across the border and may be one off.
     """
 
     mode: Mode
@@ -72,6 +73,7 @@ class EncodedSession:
     stop_ids: frozenset[int]
     dropped_tokens: int
     evidence_kept: tuple[bool | None, ...]
+    question: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,9 @@ def encode(
     answers = [ids(answer) for answer in answers]
 
     tail = opening + frame.after if mode == "multi_turn" else ""
+    after = ids(tail)
     if profile == "clean":
-        before, after = ids(frame.before), ids(tail)
+        before = ids(frame.before)
         room = _room(max_prompt_tokens, len(before) + len(after), queries, answers, budgets, mode)
         kept, dropped, spans = _cut(tokenizer, context, room, [])
         first = before + kept + after
@@ -235,6 +238,7 @@ def encode(
         stop_ids=_stop_ids(tokenizer, frame) | frozenset(model_stop_ids),
         dropped_tokens=dropped,
         evidence_kept=tuple(_survives(turn, spans, offset) if with_context else None for turn in session.turns),
+        question=len(after),
     )
 
 

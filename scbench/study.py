@@ -4,16 +4,16 @@ A study file (config.yaml, studies/*.yaml) becomes a `Study` here or an error a 
 deep-learning library: Snakemake reads the study each time it parses the workflow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from scbench.errors import UserError
-from scbench.methods import METHODS, make
+from scbench.methods import METHODS, find, make, parts_of
 from scbench.methods.budget import read_budget
-from scbench.models import Model, read_models
+from scbench.models import LOCK, Model, read_models
 from scbench.schema import read_yaml, unknown, validate
 from scbench.tasks import NAMES as TASK_NAMES
 from scbench.tasks import TASKS
@@ -67,9 +67,9 @@ class Execution:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table within a model: a method with its settings, under a label.
+    """One row of a table within a model: a method, or two composed by their names, with its settings, under a label.
 
-    settings: as the study gives them. with_context is False for the floor alone.
+    settings: as the study gives them; of a composition a mapping a part. with_context is False for the floor alone.
     """
 
     label: str
@@ -87,7 +87,9 @@ class Study:
     methods: tuple[Row, ...]
     tasks: tuple[str, ...]
     modes: tuple[str, ...]
+    query_aware: bool
     floor: bool
+    check_baseline: bool
     data: Data
     prompts: str
     history: str
@@ -109,11 +111,11 @@ class Study:
     def pending(self) -> tuple[str, ...]:
         """What the study asks for and this version cannot run yet, in plain words."""
         missing = []
-        if methods := [row.method for row in self.methods if row.method not in METHODS]:
+        if methods := [part for row in self.methods for part in parts_of(row.method) if part not in METHODS]:
             missing.append(f"methods {', '.join(dict.fromkeys(methods))}")
         if models := [model.name for model in self.models if model.engine != "transformers"]:
             missing.append(f"the recurrent engine of {', '.join(models)}")
-        if models := [model.name for model in self.models if not model.files]:
+        if models := [model.name for model in self.models if not model.files and not model.awaited]:
             missing.append(f"pinned files of {', '.join(models)}")
         if self.data.source == "published":
             missing.append("the published sessions (data.source: published)")
@@ -123,11 +125,13 @@ class Study:
         """The study with every default filled in, in the form of a study file."""
         return {
             "study": self.name,
-            "models": [model.name for model in self.models],
+            "models": [_model_entry(model) for model in self.models],
             "methods": {row.label: {"method": row.method} | dict(row.settings) for row in self.methods},
             "tasks": list(self.tasks),
             "modes": list(self.modes),
+            "query_aware": self.query_aware,
             "floor": self.floor,
+            "check_baseline": self.check_baseline,
             "data": asdict(self.data),
             "prompts": self.prompts,
             "history": self.history,
@@ -144,20 +148,18 @@ def read_study(path: str | Path) -> Study:
 def load_study(config: Mapping[str, Any], origin: str) -> Study:
     """The study that `config` describes. Raises UserError naming `origin`, the key, the value and the remedy."""
     config = validate(config, "config.schema.yaml", origin)
-    models = read_models()
-    for name in config["models"]:
-        if name not in models:
-            raise unknown(origin, "models", name, models)
     for name in config["tasks"]:
         if name not in TASK_NAMES:
             raise unknown(origin, "tasks", name, TASK_NAMES)
     study = Study(
         name=config["study"],
-        models=tuple(models[name] for name in config["models"]),
+        models=_models(config["models"], origin),
         methods=tuple(_row(label, settings or {}, origin) for label, settings in config["methods"].items()),
         tasks=tuple(config["tasks"]),
         modes=tuple(config["modes"]),
+        query_aware=config["query_aware"],
         floor=config["floor"],
+        check_baseline=config["check_baseline"],
         data=Data(**config["data"]),
         prompts=config["prompts"],
         history=config["history"],
@@ -176,16 +178,58 @@ def resolve(study: Study, row: Row) -> dict[str, Any]:
 
     Raises UserError for a setting that the method does not have or a value out of range.
     """
-    if row.method in METHODS:
+    if find(row.method) is not None:
         return make(row.method, row.settings, study.context_tokens).describe()
     if "budget" in row.settings:
         read_budget(row.method, row.settings["budget"], study.context_tokens)
     return dict(row.settings)
 
 
+def check_model(study: Study, row: Row, model: Model) -> None:
+    """Raise UserError where the settings of `row` were made for another model than `model`, which would run them."""
+    if model.engine == "transformers" and find(row.method) is not None:
+        make(row.method, row.settings, study.context_tokens).check_model(model)
+
+
 def starts_dense(method: str) -> bool:
     """Whether `method` starts from the dense KV of the first prompt, which methods can then share."""
-    return METHODS[method].starts_dense if method in METHODS else PAPER_METHODS[method]
+    return all(METHODS[part].starts_dense if part in METHODS else PAPER_METHODS[part] for part in parts_of(method))
+
+
+def _models(entries: Sequence[str | Mapping[str, str]], origin: str) -> tuple[Model, ...]:
+    """The models that a study lists: a name each, or {name, source}."""
+    known = read_models()
+    chosen: dict[str, Model] = {}
+    for number, entry in enumerate(entries):
+        entry = {"name": entry} if isinstance(entry, str) else entry
+        name = entry["name"]
+        if name not in known:
+            raise unknown(origin, "models", name, known)
+        if name in chosen:
+            raise UserError(
+                f"{origin}: models.{number}: {name} stands twice, and its results in one place; name it once, and what "
+                "is to be compared with it in a study of its own"
+            )
+        train = entry.get("source") == "train"
+        chosen[name] = _trained(known, name, f"{origin}: models.{number}.source") if train else known[name]
+    return tuple(chosen.values())
+
+
+def _trained(known: Mapping[str, Model], name: str, key: str) -> Model:
+    """The model `name` with `source: train`, which stands at `key`; a recipe that cannot be read is refused here."""
+    if known[name].recipe is None:
+        able = ", ".join(model.name for model in known.values() if model.recipe)
+        raise UserError(
+            f"{key}: 'train', but {name} has no recipe in {LOCK.name}; models that can be trained here: {able}; "
+            "name one of them, or leave source out for the pinned files"
+        )
+    read_yaml(known[name].recipe_file)
+    return known[name].trained()
+
+
+def _model_entry(model: Model) -> str | dict[str, str]:
+    """The model as a study file lists it."""
+    return model.name if model.source == "locked" else {"name": model.name, "source": model.source}
 
 
 def _row(label: str, settings: Mapping[str, Any], origin: str) -> Row:
@@ -195,8 +239,10 @@ def _row(label: str, settings: Mapping[str, Any], origin: str) -> Row:
         )
     settings = dict(settings)
     method = settings.pop("method", label)
-    if method not in (known := dict.fromkeys([*METHODS, *PAPER_METHODS])):
-        raise unknown(origin, f"methods.{label}.method", method, known)
+    known = dict.fromkeys([*METHODS, *PAPER_METHODS])
+    for part in parts_of(method):
+        if part not in known:
+            raise unknown(origin, f"methods.{label}.method", part, known)
     return Row(label, method, settings)
 
 
@@ -224,5 +270,7 @@ def _check_method(study: Study, row: Row) -> None:
     """Settings that the method would refuse are refused here, before any job starts."""
     try:
         resolve(study, row)
+        for model in study.models:
+            check_model(study, row, model)
     except UserError as error:
         raise UserError(f"{study.origin}: methods.{row.label}: {error}") from error

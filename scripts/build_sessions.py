@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scbench import sessionkey
@@ -33,7 +34,8 @@ def build(study: Study, task: str, out: str | Path) -> None:
     data = study.data
     if data.source != "build":
         raise UserError(f"{study.origin}: data.source: {data.source} cannot be read yet; set data.source: build")
-    model = study.models[0]
+    model = study.models[0].found()
+    study = replace(study, models=(model, *study.models[1:]))
     scale = Scale(name=data.scale, tokens=data.tokens, turns=data.turns, order=data.order)
     if data.tokens is not None:
         scale = Scale(**(vars(scale) | {"count": token_counter(model)}))

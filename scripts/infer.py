@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     study = read_study(options.config)
     shard = make_plan(study).shard(options.shard)
+    shard = shard.on(shard.model.found())
 
     def start() -> Computing:
         # The deep-learning libraries take seconds to import; a job that finds everything in the store does without.

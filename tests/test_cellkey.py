@@ -8,6 +8,7 @@ import pytest
 from scbench import cellkey, codedigest, store
 from scbench.engines import CORE_MODULES
 from scbench.methods import METHODS
+from scbench.methods.compose import Composition
 from scbench.places import ROOT
 from scbench.plan import Plan, make_plan
 from scbench.schema import read_yaml
@@ -102,6 +103,7 @@ DECIDES_NOTHING = {
     "scbench.codedigest": "the key itself",
     "scbench.costs": "how work is cut into jobs",
     "scbench.engines": "gathers; hands its arguments through",
+    "scbench.engines.agreement": "refuses checkpoints, changes none",
     "scbench.errors": "what a user is told",
     "scbench.journal": "storage",
     "scbench.kv": "gathers",
@@ -117,11 +119,14 @@ DECIDES_NOTHING = {
     "scbench.sessions": "sessions are looked up by their own digest",
     "scbench.store": "storage; its layout stands in the key by value",
     "scbench.study": "settings stand in the key by value",
+    "scbench.trainkey": "what a plan knows of a model before its files, which stand in the key by value",
+    "scbench.versions": "stand in the key by value",
 }
 
 
 def test_all_code_that_a_turn_runs_through_is_in_the_key_or_known_to_decide_nothing():
-    declared = {*CORE_MODULES, *(module for method in METHODS.values() for module in method.modules)}
+    methods = (*METHODS.values(), Composition)
+    declared = {*CORE_MODULES, *(module for method in methods for module in method.modules)}
     # A task's sessions are looked up by their own digest; its length of answers stands in the key by value.
     reached = {
         module for module in codedigest.closure(["scbench.compute"]) if not f"{module}.".startswith("scbench.tasks.")

@@ -130,6 +130,18 @@ def test_a_job_asks_for_its_minutes_and_a_margin():
     ]
 
 
+def test_a_job_can_be_told_more_of_its_model_and_stays_the_same_job():
+    plan = plan_of()
+    shard = plan.shards[0]
+    known = replace(shard.model, files={"model.safetensors": "0" * 64})
+    told = shard.on(known)
+    assert all(part.cell.model is known for part in plan.parts(told))
+    assert [(part.cell.id, part.path) for part in plan.parts(told)] == [
+        (part.cell.id, part.path) for part in plan.parts(shard)
+    ]
+    assert (told.name, told.seconds) == (shard.name, shard.seconds)
+
+
 def test_an_unknown_shard_is_refused():
     with pytest.raises(UserError, match="no shard 'nothing'"):
         plan_of().shard("nothing")

@@ -36,6 +36,18 @@ def test_both_modes_share_all_tokens_before_the_question(name, tokenizer):
     assert session.context in tokenizer.decode(requests.first)
 
 
+@pytest.mark.parametrize("profile", ["clean", "compat"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_first_prompt_says_how_much_of_it_is_the_question(name, profile, tokenizer):
+    session = build(name)
+    turns, requests = (encoded(session, mode, tokenizer, profile) for mode in ("multi_turn", "multi_request"))
+    assert requests.question == 0
+    asked = tokenizer.decode(turns.first[-turns.question :])
+    question = question_text(name, session.turns[0], profile)
+    assert asked.strip().endswith(f"{question[2:]}<|assistant|>")
+    assert len(asked) <= len(f"{question}<|assistant|>") + 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dialogue_read_as_text(name, tokenizer):
     session = build(name)

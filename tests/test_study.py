@@ -77,6 +77,21 @@ def test_the_label_is_the_method_unless_another_is_named():
         ("tasks", ["retr_vk"], ["tasks", "'retr_vk'", "did you mean 'retr_kv'?"]),
         ("tasks", ["retr_kv", "retr_kv"], ["tasks", "once"]),
         ("models", ["minllm"], ["models", "'minllm'", "did you mean 'minilm'?"]),
+        ("models", [{"name": "minllm"}], ["models", "'minllm'", "did you mean 'minilm'?"]),
+        ("models", [{"source": "train"}], ["models.0", "'name' is missing"]),
+        ("models", [{"name": "minilm", "sorce": "train"}], ["models.0.sorce", "did you mean 'source'?"]),
+        ("models", [{"name": "minilm", "source": "tran"}], ["models.0.source", "'tran'", "did you mean 'train'?"]),
+        ("models", [3], ["models.0", "3", "a name, or"]),
+        (
+            "models",
+            ["minilm", {"name": "minilm", "source": "train"}],
+            ["models.1", "minilm stands twice", "name it once"],
+        ),
+        (
+            "models",
+            ["minilm", {"name": "llama_3_1_8b", "source": "train"}],
+            ["models.1.source", "'train'", "llama_3_1_8b has no recipe", "trained here: minilm", "leave source out"],
+        ),
         ("methods", {"snapvk": {}}, ["methods.snapvk.method", "'snapvk'", "did you mean 'snapkv'?"]),
         ("methods", {"mine": {"method": "nothing"}}, ["methods.mine.method", "'nothing'", "snapkv"]),
         ("methods", {"snapkv": {"windw": 3}}, ["methods.snapkv", "windw", "window"]),
@@ -145,6 +160,43 @@ def test_what_cannot_run_yet_is_listed():
     assert any("quest" in text for text in pending) is ("quest" not in METHODS)
 
 
+def test_a_model_is_pinned_or_trained_here_and_resolving_says_which():
+    locked, train = ({"name": "minilm", "source": source} for source in ("locked", "train"))
+    studies = [load_study(changed("models", [entry]), "my.yaml") for entry in ("minilm", {"name": "minilm"}, locked)]
+    assert {repr(study.resolved()) for study in studies} == {repr(studies[0].resolved())}
+    assert studies[0].resolved()["models"] == ["minilm"]
+    assert studies[0].models[0].files
+
+    study = load_study(changed("models", [train]), "my.yaml")
+    assert study.resolved()["models"] == [train]
+    assert load_study(study.resolved(), "again").models == study.models
+    assert study.models[0].path == "results/models/minilm"
+    assert study.models[0].awaited
+
+
+def test_a_model_that_is_trained_here_needs_no_pinned_files():
+    assert load_study(changed("models", [{"name": "minilm", "source": "train"}]), "my.yaml").pending == ()
+
+
+def test_a_context_longer_than_a_model_was_trained_for_is_refused_wherever_its_files_come_from():
+    context = read_models()["minilm"].context
+    for model in ("minilm", {"name": "minilm", "source": "train"}):
+        config = changed("models", [model])
+        config["data"]["tokens"] = context
+        assert load_study(config, "my.yaml").context_tokens == context
+        config["data"]["tokens"] = context + 1
+        assert f"data.tokens: {context + 1} is above the {context} tokens that minilm can take" in refusal(config)
+
+
+def test_a_recipe_that_cannot_be_read_is_refused_before_any_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("stages: [")
+    models = {"minilm": replace(read_models()["minilm"], recipe=str(broken))}
+    monkeypatch.setattr("scbench.study.read_models", lambda: models)
+    with pytest.raises(UserError, match=r"broken\.yaml: not valid YAML"):
+        load_study(changed("models", [{"name": "minilm", "source": "train"}]), "my.yaml")
+
+
 def test_a_model_that_is_itself_the_method_has_one_row_and_the_floor():
     study = load_study(changed("models", ["minilm", "jamba"]), "my.yaml")
     minilm, jamba = study.models
@@ -175,11 +227,16 @@ def test_weights_that_are_not_those_of_the_lock_are_refused(tmp_path: Path):
 def test_reading_and_planning_a_study_needs_no_heavy_library():
     code = (
         "import sys\n"
-        "from scbench import cellkey\n"
+        "from scbench import cellkey, sessionkey\n"
         "from scbench.plan import make_plan\n"
-        "from scbench.study import read_study\n"
+        "from scbench.schema import read_yaml\n"
+        "from scbench.study import load_study, read_study\n"
         "plan = make_plan(read_study('studies/paper.yaml'))\n"
         "[cellkey.fields(plan.study, cell) for cell in plan.cells[:30]]\n"
+        "study = {'models': [{'name': 'minilm', 'source': 'train'}]}\n"
+        "plan = make_plan(load_study(read_yaml('studies/smoke.yaml') | study, 'train'))\n"
+        "[cellkey.fields(plan.study, cell) for cell in plan.cells]\n"
+        "sessionkey.digest(plan.study, 'retr_kv')\n"
         "print([name for name in ('torch', 'transformers', 'pandas') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from scbench.costs import session_count
-from scbench.methods import METHODS
+from scbench.methods import find, parts_of
 from scbench.models import Model
 from scbench.study import ITSELF, Row, Study, resolve
 
 FLOOR_TITLE = "No context"
+QUERY_AWARE = "Multi-request: each question was encoded together with the context (query_aware)"
 MODE_TITLES = {"multi_turn": "Multi-turn", "multi_request": "Multi-request"}
 
 
@@ -20,7 +22,8 @@ class Line:
     model, label: the keys of its scores (columns `model` and `method`).
     group: what a figure averages over models: the label, or the model itself where its architecture is the method.
     model_title, title: what a reader sees.
-    budget: share or number of tokens kept and other settings, as shown: `1/8`, `256`, `bits 2`; else empty.
+    budget: share or number of tokens kept and other settings, as shown: `1/8`, `256`, `bits 2`, `1/4 + 1/8` of a
+        composition; else empty.
     memory: the class of KV memory while decoding over a context of n tokens, `O(n)` or `sub-O(n)`, as its method states
         it; empty for the floor, a model that is its own method and a method that is not built yet.
     baseline: full attention, which the others are measured against; floor: the question without its context.
@@ -43,6 +46,7 @@ class Board:
 
     profile: the scoring profile that tables and figures show, `strict` or `compat`.
     sessions: task -> sessions that every cell of the task covers when it is complete; in the study's order of tasks.
+    caveats: what a reader has to know of how the study was run, a sentence each; none for a study like the paper's.
     """
 
     study: str
@@ -50,6 +54,7 @@ class Board:
     lines: tuple[Line, ...]
     modes: tuple[str, ...]
     sessions: Mapping[str, int]
+    caveats: tuple[str, ...] = ()
 
     @property
     def profiles(self) -> tuple[str, str]:
@@ -73,13 +78,14 @@ def read_board(study: Study) -> Board:
         lines=tuple(_line(study, model, row) for model in study.models for row in study.rows(model)),
         modes=study.modes,
         sessions={task: session_count(study, task) for task in study.tasks},
+        caveats=(QUERY_AWARE,) if study.query_aware and "multi_request" in study.modes else (),
     )
 
 
 def _line(study: Study, model: Model, row: Row) -> Line:
     floor = not row.with_context
     alone = model.engine != "transformers"
-    method = METHODS.get(row.method)
+    method = find(row.method)
     if floor:
         title = FLOOR_TITLE
     elif alone:
@@ -105,7 +111,14 @@ def _memory(size: str) -> str:
 
 
 def _budget(study: Study, row: Row) -> str:
-    """The budget the method runs with, and what else the study sets."""
-    budget = resolve(study, row).get("budget")
+    """The budget the method runs with, and what else the study sets; of a composition those of each part."""
+    resolved, parts = resolve(study, row), parts_of(row.method)
+    if len(parts) == 1:
+        return _shown(resolved, row.settings)
+    return " + ".join(_shown(resolved.get(part) or {}, row.settings.get(part) or {}) for part in parts)
+
+
+def _shown(resolved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    budget = resolved.get("budget")
     shown = [] if budget is None else [str(Fraction(budget).limit_denominator(1024))]
-    return ", ".join(shown + [f"{key} {value}" for key, value in sorted(row.settings.items()) if key != "budget"])
+    return ", ".join(shown + [f"{key} {value}" for key, value in sorted(given.items()) if key != "budget"])

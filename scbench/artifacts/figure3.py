@@ -66,7 +66,7 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
 
 def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     """Both panels from one profile's rows of `frame`."""
-    notes = wrap([BANDS, *_gaps(shown), stamp.line])
+    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *_gaps(shown), stamp.line])
     base = 0.62 + NOTE_HEIGHT * len(notes)  # inches below the panels
     figure = Figure(figsize=(WIDTH, base + 3.0))
     kinds = {group: _kind(lines[0]) for group, lines in board.groups.items()}

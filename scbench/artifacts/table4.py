@@ -62,7 +62,7 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
     shown = frame[frame["profile"] == board.profile].reset_index(drop=True)
     rows = list(zip(board.lines, shown.to_dict("records"), strict=True))
     best = _best(rows, board)
-    notes = [LEGEND] + ([BOLD] if best else []) + _notes(rows, board)
+    notes = [LEGEND] + ([BOLD] if best else []) + [*board.caveats] + _notes(rows, board)
     text = render(
         "table4.tex.j2",
         {

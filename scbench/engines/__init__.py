@@ -22,6 +22,7 @@ CORE_MODULES: tuple[str, ...] = (
     "scbench.kv.attention",
     "scbench.kv.dense",
     "scbench.kv.hooks",
+    "scbench.kv.partial",
     "scbench.kv.store",
     "scbench.methods.base",
 )

@@ -10,7 +10,10 @@ from typing import Literal, Protocol
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from scbench.kv import KVStore, Mark
+from scbench.engines.assembly import Assembler
+from scbench.engines.chunks import ChunkCache
+from scbench.engines.rotary import Rotary
+from scbench.kv import KVShape, KVStore, Mark
 from scbench.methods import Method
 
 CHUNK = 4096
@@ -22,13 +25,16 @@ class EngineCounters:
     """Work of an engine over all sessions.
 
     dense_prefills: exact encodings begun from an empty store, each of which all methods that start dense can share;
-    dense_prefill_tokens: tokens of first prompts computed exactly; prefill_tokens: all prompt tokens computed;
+    dense_prefill_tokens: tokens of first prompts computed exactly; prefill_tokens: all prompt tokens computed in place;
+    chunk_tokens: tokens of chunks encoded alone; chunk_tokens_reused: tokens of chunks that were kept from before;
     decode_steps: forward passes of one generated token.
     """
 
     dense_prefills: int = 0
     dense_prefill_tokens: int = 0
     prefill_tokens: int = 0
+    chunk_tokens: int = 0
+    chunk_tokens_reused: int = 0
     decode_steps: int = 0
 
 
@@ -38,8 +44,13 @@ class Engine(Protocol):
     tokenizer: PreTrainedTokenizerBase
     counters: EngineCounters
     clock: Callable[[], float]
+    shape: KVShape
+    chunks: ChunkCache
 
-    def forward(self, store: KVStore, ids: Sequence[int], position: int) -> Tensor: ...
+    @property
+    def rotary(self) -> Rotary: ...
+
+    def forward(self, store: KVStore, ids: Sequence[int], position: int | Sequence[int]) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -79,17 +90,21 @@ class Conversation:
     def __init__(self, engine: Engine, store: KVStore) -> None:
         self._engine = engine
         self._prompt = _Prompt()
+        self._collected: tuple[int, ...] = ()
         self.store = store
         self.logits: Tensor | None = None
 
-    def prefill(self, ids: Sequence[int]) -> None:
-        """Encode the next tokens of the first prompt."""
+    def prefill(self, ids: Sequence[int], question: int = 0) -> None:
+        """Encode the next tokens of the first prompt; the last `question` of them are not context."""
+        if self.store.method.assembles:
+            ids = self._assemble(ids, question)
         counters, dense = self._engine.counters, self.store.method.starts_dense
         if dense and ids:
             counters.dense_prefills += self.store.length == 0
             counters.dense_prefill_tokens += len(ids)
-        for start in range(0, len(ids), CHUNK):
-            self._feed(ids[start : start + CHUNK], self.store.prefill)
+        step = max(1, len(ids)) if self.store.method.whole_prompt else CHUNK
+        for start in range(0, len(ids), step):
+            self._feed(ids[start : start + step], self.store.prefill)
 
     def seal(self) -> None:
         """End the first prompt; the next answer's first token still comes from the logits before."""
@@ -154,6 +169,18 @@ class Conversation:
         """Free the store's rows."""
         self.store.close()
         self.logits = None
+
+    def _assemble(self, ids: Sequence[int], question: int) -> Sequence[int]:
+        """Let the method put the first prompt together once all of it is there; return what is left to be encoded."""
+        self._collected += tuple(ids)
+        if len(self._collected) < self.store.total:
+            return ()
+        began = self._engine.clock()
+        context = max(0, self.store.total - question)
+        self.store.method.assemble(Assembler(self._engine, self.store, self._collected, context, CHUNK))
+        self._prompt.seconds += self._engine.clock() - began
+        self._prompt.tokens += self.store.length
+        return self._collected[self.store.length :]
 
     def _feed(self, ids: Sequence[int], announce: Callable[[int], int]) -> None:
         began = self._engine.clock()

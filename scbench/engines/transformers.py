@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from scbench.engines.agreement import check_agreement
+from scbench.engines.chunks import ChunkCache
 from scbench.engines.conversation import Conversation, EngineCounters
 from scbench.engines.machine import DTYPES, Machine, check_checkpoint
+from scbench.engines.rotary import Rotary, checked_rotary
 from scbench.errors import UserError
 from scbench.kv import KVShape, KVStore
 from scbench.kv.envelope import check_model
@@ -25,10 +30,15 @@ class TransformersEngine:
         """Load the checkpoint in `spec["path"]`: safetensors only, no code from the checkpoint, no network."""
         self._machine = Machine.of(threads, device, dtype)
         self._machine.prepare()
+        check_checkpoint(spec)
+        # What is small first: a tokenizer that does not match should not be found after minutes of loading weights.
+        self.tokenizer = _read(AutoTokenizer, spec)
+        check_agreement(spec, _read(AutoConfig, spec), self.tokenizer)
         self.model = _load_model(spec, self._machine)
-        self.tokenizer = AutoTokenizer.from_pretrained(spec["path"], local_files_only=True, trust_remote_code=False)
         self.counters = EngineCounters()
         self.shape = _shape(self.model)
+        self.chunks = ChunkCache()
+        self._name = spec["name"]
         self._positions = torch.arange(4096, device=self.model.device)[None]
 
     @property
@@ -43,19 +53,32 @@ class TransformersEngine:
         """A conversation whose first prompt has `total` tokens; the rest is explained at `KVStore`."""
         return Conversation(self, KVStore(self.shape, method, total, capacity, query_rows))
 
+    @cached_property
+    def rotary(self) -> Rotary:
+        """Moves keys to other positions. Raises UserError where that cannot be done with this model."""
+        return checked_rotary(self, self.model, self._name)
+
     @torch.inference_mode()
-    def forward(self, store: KVStore, ids: Sequence[int], position: int) -> Tensor:
-        """Compute the announced tokens `ids`, the first at `position`; return the last one's logits [vocabulary]."""
-        stop = position + len(ids)
-        if stop > self._positions.shape[1]:
-            self._positions = torch.arange(2 * stop, device=self.model.device)[None]
+    def forward(self, store: KVStore, ids: Sequence[int], position: int | Sequence[int]) -> Tensor:
+        """Compute the announced tokens `ids`, the first at `position` or each at its own; return the last one's logits.
+
+        The logits are [vocabulary].
+        """
         return self.model(
             torch.tensor([ids], device=self.model.device),
-            position_ids=self._positions[:, position:stop],
+            position_ids=self._position_ids(position, len(ids)),
             use_cache=False,
             logits_to_keep=1,
             kv_store=store,
         ).logits[0, -1]
+
+    def _position_ids(self, position: int | Sequence[int], count: int) -> Tensor:
+        if not isinstance(position, int):
+            return torch.tensor([position], device=self.model.device)
+        stop = position + count
+        if stop > self._positions.shape[1]:
+            self._positions = torch.arange(2 * stop, device=self.model.device)[None]
+        return self._positions[:, position:stop]
 
     def clock(self) -> float:
         """Seconds, after the device has done what it was given."""
@@ -64,22 +87,22 @@ class TransformersEngine:
         return time.perf_counter()
 
 
-def _load_model(spec: Mapping[str, Any], machine: Machine) -> PreTrainedModel:
-    check_checkpoint(spec)
-    logging.disable_progress_bar()
+def _read(kind: type, spec: Mapping[str, Any], **options: Any) -> Any:
+    """What transformers' class `kind` makes of the checkpoint. Raises UserError when it cannot be read."""
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            spec["path"],
-            dtype=DTYPES[machine.dtype],
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
+        return kind.from_pretrained(spec["path"], local_files_only=True, trust_remote_code=False, **options)
+    except (OSError, ValueError, SafetensorError, StrictDataclassError) as error:
+        problem = " ".join(str(error).split())
         raise UserError(
-            f"models.{spec['name']}.path: {spec['path']} cannot be loaded ({error}); fetch the model again"
+            f"models.{spec['name']}.path: {spec['path']} cannot be loaded ({problem}); fetch the model again"
         ) from error
+
+
+def _load_model(spec: Mapping[str, Any], machine: Machine) -> PreTrainedModel:
+    logging.disable_progress_bar()
+    model, loading = _read(
+        AutoModelForCausalLM, spec, dtype=DTYPES[machine.dtype], use_safetensors=True, output_loading_info=True
+    )
     if absent := sorted(loading["missing_keys"]) or sorted(map(str, loading["mismatched_keys"])):
         raise UserError(
             f"models.{spec['name']}.path: {spec['path']} lacks weights such as {absent[0]}; fetch the model again"

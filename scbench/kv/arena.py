@@ -38,6 +38,10 @@ class Arena:
         tail = reader.tail
         return tail + count <= self.room and all(other is reader or other.tail <= tail for other in self.readers)
 
+    def may_replace(self, reader: Reader) -> bool:
+        """Whether no other reader sees any row."""
+        return all(other is reader for other in self.readers)
+
     def copy(self, tail: int, room: int) -> "Arena":
         """An arena of its own with the first `tail` appended rows of this one."""
         return Arena([self.read(layer, tail) for layer in range(len(self.base))], room, tail)
@@ -56,6 +60,12 @@ class Arena:
         k.narrow(2, start, count).copy_(keys)
         v.narrow(2, start, count).copy_(values)
         return k.narrow(2, 0, start + count), v.narrow(2, 0, start + count)
+
+    def replace(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Put keys, values [1, kv_heads, T, head_dim] into the appended rows `positions` [T] of `layer`."""
+        rows = positions + self.base[layer]
+        self.keys[layer].index_copy_(2, rows, keys)
+        self.values[layer].index_copy_(2, rows, values)
 
     def read(self, layer: int, tail: int) -> Rows:
         """Views of the kept rows and the first `tail` appended rows of `layer`."""

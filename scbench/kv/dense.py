@@ -4,6 +4,7 @@ The query heads of one group are folded into the rows of their KV head, so no ke
 mask. Rows are aligned to the last keys: row i of T sees keys [0, S - T + i].
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -32,6 +33,23 @@ def dense(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
         seen = keys - rows + stop
         bias = _causal_bias(stop - start, seen, q.shape[1] // k.shape[1], q.dtype, q.device)
         parts.append(folded(q[:, :, start:stop], k[:, :, :seen], v[:, :, :seen], bias, scaling))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def dense_at(q: Tensor, k: Tensor, v: Tensor, positions: Sequence[int], scaling: float) -> Tensor:
+    """As `dense`, for rows that stand anywhere: row i sees keys [0, positions[i]], positions ascending, below S."""
+    rows, stop = len(positions), positions[-1] + 1
+    if stop - positions[0] == rows:
+        return dense(q, k[:, :, :stop], v[:, :, :stop], scaling)
+    group = q.shape[1] // k.shape[1]
+    block = max(1, MASK_ELEMENTS // (group * stop))
+    parts = []
+    for start in range(0, rows, block):
+        own = positions[start : start + block]
+        seen = own[-1] + 1
+        last = torch.tensor(own, device=q.device)[:, None]
+        bias = additive(torch.arange(seen, device=q.device) <= last, group, q.dtype)
+        parts.append(folded(q[:, :, start : start + block], k[:, :, :seen], v[:, :, :seen], bias, scaling))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 

@@ -2,7 +2,9 @@
 
 A generation method sees each `Chunk` of the first prompt and chooses which keys its rows attend to; a compression
 method sees each layer's `LayerKV` once, at `seal`, and returns what is `Kept`. Both act through objects that count, so
-that a method's cost is the store's measurement and not the method's own claim.
+that a method's cost is the store's measurement and not the method's own claim. A retrieval method gets the whole first
+prompt as an `Assembly`, which it puts together from chunks. A loading method may index each layer at `seal`, and sees
+every later pass as a `Step`, where it chooses what the rows attend to.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from scbench.kv.banded import banded, banded_keys
 from scbench.kv.dense import dense
+from scbench.kv.partial import Part, keys_read, keys_seen, merge, over_all, over_chosen
+from scbench.kv.sparse_prefill import Blocks, Lines, attend
 
 
 @dataclass(slots=True)
@@ -21,18 +25,26 @@ class Counters:
     """Work done so far; never rolled back. A fork goes on from its parent's, as if it had done that work itself.
 
     keys_attended: keys seen per KV head, summed over rows and layers, the first prompt included.
-    bytes_read: KV bytes read by rows after the first prompt, metadata and index included; a pass reads each key once.
-    tokens_prefilled: prompt tokens computed; generated tokens are left out.
+    bytes_read: KV bytes read by rows after the first prompt, metadata and index included; a pass reads each key once,
+    and what it scans to choose keys counts besides.
+    tokens_prefilled: prompt tokens computed, as often as they were; a pass that ended early counts in proportion to
+    the layers it went through. Generated tokens are left out.
     """
 
     keys_attended: int = 0
     bytes_read: int = 0
     tokens_prefilled: int = 0
 
+    def add(self, other: "Counters") -> None:
+        """Count the work of `other` as well."""
+        self.keys_attended += other.keys_attended
+        self.bytes_read += other.bytes_read
+        self.tokens_prefilled += other.tokens_prefilled
+
 
 @dataclass(slots=True)
 class Chunk:
-    """Rows [start, stop) of the first prompt in one layer, and every key up to `stop`.
+    """Rows [start, stop) of the first prompt in layer `layer` of `layers`, and every key up to `stop`.
 
     q [1, query_heads, stop - start, head_dim]; k, v [1, kv_heads, stop, head_dim], positions encoded; total: length of
     the whole first prompt; scaling: factor of q k^T. The verbs return [1, query_heads, stop - start, head_dim].
@@ -41,6 +53,8 @@ class Chunk:
     q: Tensor
     k: Tensor
     v: Tensor
+    layer: int
+    layers: int
     total: int
     scaling: float
     counters: Counters = field(repr=False)
@@ -66,19 +80,84 @@ class Chunk:
         upper = banded(self.q[:, :, : edge - self.start], self.k, self.v, self.start, sink, local, self.scaling)
         return upper if edge == self.stop else torch.cat([upper, self._dense(edge)], dim=2)
 
+    def check_whole(self) -> None:
+        """Raise RuntimeError unless the chunk is the whole first prompt (`Method.whole_prompt` asks for that)."""
+        if self.start or self.stop < self.total:
+            raise RuntimeError(f"rows [{self.start}, {self.stop}) of {self.total}: this takes the prompt in one chunk")
+
+    def sparse(self, masks: Sequence[Lines | Blocks]) -> Tensor:
+        """Each query head's rows attend to the keys that its mask allows; `masks` hold every query head once.
+
+        The mean over the query heads is counted. Raises RuntimeError unless the chunk is the whole first prompt.
+        """
+        self.check_whole()
+        out = torch.empty_like(self.q)
+        for mask in masks:
+            out[:, mask.heads] = attend(self.q, self.k, self.v, mask, self.scaling)
+        pairs = sum(int(mask.pairs.sum()) for mask in masks)
+        self.counters.keys_attended += round(pairs / self.q.shape[1])
+        return out
+
     def _dense(self, low: int) -> Tensor:
         self.counters.keys_attended += (self.stop * (self.stop + 1) - low * (low + 1)) // 2
         return dense(self.q[:, :, low - self.start :], self.k, self.v, self.scaling)
 
 
+class Assembly(Protocol):
+    """A first prompt that a retrieval method puts together from chunks, each encoded alone from position 0.
+
+    A chunk's keys and values are a function of its tokens: kept from another prompt or computed now, they are the same
+    bits. What the method leaves out at the end of the prompt is encoded exactly, over what is stored, after its hook.
+
+    ids: the prompt's tokens; context: how many of them, from the first on, are context; a question may follow.
+    """
+
+    ids: Sequence[int]
+    context: int
+
+    def reuse(self, stops: Sequence[int]) -> int:
+        """Store chunks that end at `stops`, ascending, the first beginning the prompt, moved to their positions.
+
+        Returns how many tokens are stored: up to the last of `stops`, but never the prompt's last token.
+        """
+        ...
+
+    def deviation(self, layer: int) -> Tensor:
+        """How far the stored keys and values of `layer` are from the exact ones: [stored tokens], float32.
+
+        A token's deviation is the L2 norm of the difference over all heads, keys and values together. It takes a pass
+        through the layers below `layer` (the last layer, where a model has fewer); these and `layer` itself hold exact
+        rows from then on.
+        """
+        ...
+
+    def recompute(self, positions: Sequence[int]) -> None:
+        """Compute the stored tokens at `positions`, ascending, in all layers: what results replaces what was stored.
+
+        Each attends to what is stored up to its own position.
+        """
+        ...
+
+
 class Packed(Protocol):
-    """A method's own representation of positions, restored by each pass that reads them; `bytes` counts all of it."""
+    """A method's own representation of positions, restored by each pass that reads them; `bytes` counts all of it.
+
+    It never changes: where it is to grow, another takes its place.
+    """
 
     @property
     def bytes(self) -> int: ...
 
     def before(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the packed positions, with exact rows [1, kv_heads, m, head_dim] behind them."""
+        ...
+
+    def absorb(self, keys: Tensor, values: Tensor) -> "Packed | None":
+        """What takes the place of this and of all exact rows behind it, keys, values [1, kv_heads, m, head_dim].
+
+        Asked after each pass over later tokens; None leaves everything as it is. It must not depend on how the rows
+        were cut into passes, and all layers must decide alike.
+        """
         ...
 
 
@@ -113,7 +192,7 @@ class LayerKV:
 
     def keep(self, positions: Tensor | Sequence[int]) -> Kept:
         """Keep `positions`: [m] for every head alike, or [heads, m], heads being kv_heads or query_heads."""
-        chosen = torch.as_tensor(positions, device=self.k.device)
+        chosen = torch.as_tensor(positions, dtype=torch.long, device=self.k.device)
         if chosen.dim() == 1:
             return Kept(self.k.index_select(2, chosen), self.v.index_select(2, chosen))
         heads = torch.arange(chosen.shape[0], device=self.k.device)[:, None] * self.k.shape[1] // chosen.shape[0]
@@ -122,3 +201,77 @@ class LayerKV:
     def pack(self, packed: Packed) -> Kept:
         """Keep `packed` in place of every row."""
         return Kept(self.k[:, :, :0], self.v[:, :, :0], packed)
+
+
+class Index(Protocol):
+    """What a loading method built of one layer at `seal`, to choose from later; never changed afterwards.
+
+    bytes: all of it, rows that it took over included.
+    """
+
+    @property
+    def bytes(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Step:
+    """T rows after the first prompt in layer `layer` of `layers`, and every row they may see.
+
+    q [1, query_heads, T, head_dim]; k, v [1, heads, S, head_dim]: first the rows kept of the first prompt, `prompt` of
+    them, then the appended ones, the last T being the rows' own; packed: positions in a method's own representation, in
+    front of them; index: what the method's `index` returned for this layer; scaling: factor of q k^T. The verbs return
+    [1, query_heads, T, head_dim]; a method calls exactly one of them.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    prompt: int
+    layer: int
+    layers: int
+    packed: Packed | None
+    index: Index | None
+    scaling: float
+    counters: Counters = field(repr=False)
+
+    @property
+    def rows(self) -> int:
+        return self.q.shape[2]
+
+    def dense(self) -> Tensor:
+        """Every row attends to everything that is kept and to every appended row up to its own."""
+        keys, values = self.k, self.v
+        self.counters.bytes_read += keys.nbytes + values.nbytes + (self.packed.bytes if self.packed else 0)
+        if self.packed:
+            keys, values = self.packed.before(keys, values)
+        self.counters.keys_attended += self.rows * keys.shape[2] - self.rows * (self.rows - 1) // 2
+        return dense(self.q, keys, values, self.scaling)
+
+    def chosen(self, positions: Tensor, scanned: int, bias: Tensor | None = None) -> Tensor:
+        """Row t of head h attends to the kept rows positions[h, t] and to every appended row up to its own.
+
+        positions [heads, T, m], each in [0, prompt); heads is kv_heads, a choice for the whole group, or query_heads.
+        scanned: bytes of the index that were read to choose. bias [heads, T, m] in float32 is added to the logits; what
+        stands at a bias of -inf is not attended to, and everything else is distinct within a row.
+        """
+        k, v = self.k[:, :, : self.prompt], self.v[:, :, : self.prompt]
+        distinct = keys_read(positions, bias, k.shape[1], self.prompt)
+        self.counters.keys_attended += keys_seen(positions, bias)
+        self.counters.bytes_read += 2 * distinct * k.shape[3] * k.element_size() + scanned
+        return merge([over_chosen(self.q, k, v, positions, self.scaling, bias), self._resident(self.prompt)])
+
+    def with_resident(self, part: Part, keys: int, read: int) -> Tensor:
+        """Every row attends to what it would in `dense`, and to the keys that `part` holds the attention over.
+
+        keys: how many those are per KV head, summed over rows; read: bytes that were read for them, index included.
+        """
+        self.counters.keys_attended += keys
+        self.counters.bytes_read += read
+        return merge([part, self._resident(0)])
+
+    def _resident(self, first: int) -> Part:
+        """Attention to the rows from `first` on; at least the rows' own are among them."""
+        keys, values = self.k[:, :, first:], self.v[:, :, first:]
+        self.counters.bytes_read += keys.nbytes + values.nbytes
+        self.counters.keys_attended += self.rows * keys.shape[2] - self.rows * (self.rows - 1) // 2
+        return over_all(self.q, keys, values, self.scaling)

@@ -1,7 +1,11 @@
-"""The KV cache of one session and its verbs: prefill, seal, append, attend, mark, rollback, fork, close."""
+"""The KV cache of one session and its verbs.
+
+prefill, place and replace, seal, append, attend, mark, rollback, fork, close.
+"""
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,8 +13,8 @@ import torch
 from torch import Tensor
 
 from scbench.kv.arena import Arena, Rows
-from scbench.kv.dense import dense
-from scbench.kv.hooks import Chunk, Counters, Kept, LayerKV, Packed
+from scbench.kv.dense import dense_at
+from scbench.kv.hooks import Chunk, Counters, Index, Kept, LayerKV, Packed, Step
 
 ROOM = 256
 """Rows of room for later tokens where the caller states no capacity, and the least an arena grows by."""
@@ -24,7 +28,11 @@ class Hooks(Protocol):
 
     def encode(self, chunk: Chunk) -> Tensor: ...
 
+    def index(self, layer: LayerKV) -> Index | None: ...
+
     def compress(self, layer: LayerKV) -> Kept | None: ...
+
+    def load(self, step: Step) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,42 @@ class Mark:
     length: int
 
 
+class Ended(Exception):
+    """A pass has reached the layer that it was announced to end in (`KVStore.replace`)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class _Past:
+    """What a store held until packed representations took over its exact rows; kept while a mark can lead back to it.
+
+    It held this from `since` to `length` tokens, in the end `tail` rows of the arena. A reader of the arena, so that no
+    fork writes over rows that a rollback brings back.
+    """
+
+    since: int
+    length: int
+    tail: int
+    arena: Arena
+    packed: list[Packed | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacing:
+    """A pass over stored tokens: their positions, also as an index on the device, and the layer that ends it."""
+
+    positions: Sequence[int]
+    index: Tensor
+    until: int | None
+
+
 class KVStore:
     """One session's keys and values under one method.
 
     The life of a store: `prefill` until the first prompt is complete, `seal` once, then `append`, `mark` and
     `rollback` at will. `prefill(n)` and `append(n)` announce the n tokens of the next forward pass and return their
     first position; that pass calls `attend` once per layer. Positions keep counting original tokens, whatever a method
-    drops. A verb at the wrong time raises RuntimeError.
+    drops. Tokens of the first prompt may also be taken over with `place`, as they were encoded elsewhere, and computed
+    once more with `replace`. A verb at the wrong time raises RuntimeError.
 
     total: tokens of the first prompt; length: tokens so far; tail: those of them in the arena's appended rows.
     """
@@ -79,21 +116,53 @@ class KVStore:
         self.sealed = False
         self.counters = Counters()
         self._arriving = 0
+        self._replacing: _Replacing | None = None
         self._marks: set[Mark] = set()
+        self._pasts: list[_Past] = []
+        # The length at which the arena's appended rows begin.
+        self._since = total
         self._scaling = [0.0] * shape.layers
         self._queries: list[Tensor | None] = [None] * shape.layers
         self._packed: list[Packed | None] = [None] * shape.layers
+        self._indices: list[Index | None] = [None] * shape.layers
         self._capacity = max(total, total + ROOM if capacity is None else capacity)
-        nothing = torch.empty(1, shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=shape.device)
-        self._arena = Arena([(nothing, nothing)] * shape.layers, self._capacity)
+        self._arena = self._empty(self._capacity)
         self._arena.readers.add(self)
 
     def prefill(self, count: int) -> int:
         """Announce the next `count` tokens of the first prompt; return the position of the first of them."""
-        if self.sealed or self.length + count > self.total:
-            raise RuntimeError(f"prefill of {count} tokens at {self.length} of {self.total}, sealed: {self.sealed}")
+        self._expect("prefill", count)
         self.counters.tokens_prefilled += count
         return self._announce(count)
+
+    def place(self, rows: Sequence[Rows], cost: Counters) -> None:
+        """Take over the next tokens of the first prompt: per layer keys, values [1, kv_heads, T, head_dim].
+
+        Positions are encoded in the keys. cost: the work of encoding them, counted as this store's.
+        """
+        count = rows[0][0].shape[2]
+        self._expect("place", count)
+        self._announce(count)
+        self._arriving = 0
+        self.counters.add(cost)
+        for layer, (keys, values) in enumerate(rows):
+            self._arena.write(layer, self.tail - count, keys, values)
+
+    def replace(self, positions: Sequence[int], until: int | None = None) -> None:
+        """Announce a pass over the stored tokens at `positions`, ascending, of the first prompt.
+
+        Their new keys and values take the place of the stored ones, layer by layer, and they attend densely to what is
+        stored up to their own position. until: the layer in which `attend` ends the pass by raising `Ended`, once the
+        keys and values of that layer are stored.
+        """
+        if self.sealed or not positions or positions[-1] >= self.length:
+            raise RuntimeError(f"replace among {self.length} tokens, positions {positions[-1:]}, sealed: {self.sealed}")
+        if not self._arena.may_replace(self):
+            self._enter(self._arena.copy(self.tail, self._arena.room))
+        layers, passed = self.shape.layers, self.shape.layers if until is None else until
+        self.counters.tokens_prefilled += -(-len(positions) * passed // layers)
+        self._arriving = len(positions)
+        self._replacing = _Replacing(positions, torch.tensor(positions, device=self.shape.device), until)
 
     def append(self, count: int, *, generated: bool = False) -> int:
         """Announce `count` tokens after the first prompt; return the position of the first of them."""
@@ -112,30 +181,47 @@ class KVStore:
         count = q.shape[2]
         if count != self._arriving:
             raise RuntimeError(f"{count} tokens reached layer {layer}, {self._arriving} were announced")
+        if self._replacing is not None:
+            return self._replace(self._replacing, layer, q, k, v, scaling)
         keys, values = self._arena.write(layer, self.tail - count, k, v)
         if not self.sealed:
             self._scaling[layer] = scaling
             if self.query_rows:
                 self._remember(layer, q)
-            return self.method.encode(Chunk(q, keys, values, self.total, scaling, self.counters))
-        packed = self._packed[layer]
-        self.counters.bytes_read += keys.nbytes + values.nbytes + (packed.bytes if packed else 0)
-        if packed:
-            keys, values = packed.before(keys, values)
-        self.counters.keys_attended += count * keys.shape[2] - count * (count - 1) // 2
-        return dense(q, keys, values, scaling)
+            chunk = Chunk(q, keys, values, layer, self.shape.layers, self.total, scaling, self.counters)
+            return self.method.encode(chunk)
+        out = self.method.load(
+            Step(
+                q=q,
+                k=keys,
+                v=values,
+                prompt=keys.shape[2] - (self.length - self._since),
+                layer=layer,
+                layers=self.shape.layers,
+                packed=self._packed[layer],
+                index=self._indices[layer],
+                scaling=scaling,
+                counters=self.counters,
+            )
+        )
+        if layer == self.shape.layers - 1:
+            self._absorb()
+        return out
 
     def seal(self) -> None:
-        """End the first prompt: here, and only here, a compression method drops or quantises."""
+        """End the first prompt: here a method indexes, drops or packs, and later only what is packed may grow."""
         if self.sealed or self.length != self.total:
             raise RuntimeError(f"seal at {self.length} of {self.total} tokens, sealed: {self.sealed}")
-        kept = [self.method.compress(self._layer(layer)) for layer in range(self.shape.layers)]
+        layers = [self._layer(layer) for layer in range(self.shape.layers)]
+        self._indices = [self.method.index(layer) for layer in layers]
+        kept = [self.method.compress(layer) for layer in layers]
         if any(part is not None for part in kept):
             rows = [(part.k, part.v) if part else self._arena.read(layer, self.tail) for layer, part in enumerate(kept)]
             self._packed = [part.packed if part else None for part in kept]
             self._enter(Arena(rows, self._capacity - self.length))
             self.tail = 0
         self._queries = [None] * self.shape.layers
+        self._since = self.total
         self.sealed = True
 
     def mark(self) -> Mark:
@@ -151,6 +237,10 @@ class KVStore:
         if mark not in self._marks:
             raise RuntimeError(f"rollback to token {mark.length}, which is not a mark in this store's past")
         self._marks = {other for other in self._marks if other.length <= mark.length}
+        while self._pasts and self._pasts[-1].length > mark.length:
+            past = self._pasts.pop()
+            self._enter(past.arena)
+            self._packed, self._since, self.length, self.tail = past.packed, past.since, past.length, past.tail
         self.tail -= self.length - mark.length
         self.length = mark.length
 
@@ -170,15 +260,16 @@ class KVStore:
             if twin.query_rows > self.query_rows:
                 raise RuntimeError(f"the fork needs {twin.query_rows} query rows, {self.query_rows} were kept")
         twin.counters = dataclasses.replace(self.counters)
-        twin._marks = set(self._marks)
-        twin._scaling, twin._queries, twin._packed = list(self._scaling), list(self._queries), list(self._packed)
+        twin._marks, twin._pasts = set(self._marks), list(self._pasts)
+        twin._scaling, twin._queries = list(self._scaling), list(self._queries)
+        twin._packed, twin._indices = list(self._packed), list(self._indices)
         self._arena.readers.add(twin)
         return twin
 
     def close(self) -> None:
         """Give up every row; no verb works afterwards."""
         self._enter(Arena([], 0))
-        self._queries, self._packed = [], []
+        self._queries, self._packed, self._indices, self._pasts = [], [], [], []
         self.sealed, self.total = False, -1
 
     def rows(self, layer: int) -> Rows:
@@ -189,8 +280,11 @@ class KVStore:
 
     @property
     def resident_bytes(self) -> int:
-        """Bytes that this store needs to go on, scales and other metadata included; unused room is not."""
-        packed = sum(part.bytes for part in self._packed if part)
+        """Bytes that this store needs to go on, scales and other metadata included.
+
+        Unused room is not counted, nor are rows that only a rollback would need again.
+        """
+        packed = sum(part.bytes for part in (*self._packed, *self._indices) if part)
         queries = sum(rows.nbytes for rows in self._queries if rows is not None)
         return self._arena.bytes(self.tail) + packed + queries
 
@@ -199,19 +293,47 @@ class KVStore:
         """Bytes of 16-bit dense KV of the same tokens."""
         return self.length * self.shape.dense_bytes_per_token
 
+    def _expect(self, verb: str, count: int) -> None:
+        if self.sealed or self.length + count > self.total:
+            raise RuntimeError(f"{verb} of {count} tokens at {self.length} of {self.total}, sealed: {self.sealed}")
+
     def _announce(self, count: int) -> int:
         if not self._arena.may_write(self, count):
             self._enter(self._arena.copy(self.tail, max(self._arena.room, self.tail + count + ROOM)))
+        self._replacing = None
         position = self.length
         self.tail += count
         self.length += count
         self._arriving = count
         return position
 
+    def _absorb(self) -> None:
+        packed = [part and part.absorb(*self._arena.read(layer, self.tail)) for layer, part in enumerate(self._packed)]
+        if not all(packed):
+            return
+        if any(mark.length >= self._since for mark in self._marks):
+            past = _Past(self._since, self.length, self.tail, self._arena, self._packed)
+            self._arena.readers.add(past)
+            self._pasts.append(past)
+        self._packed, self._since, self.tail = packed, self.length, 0
+        self._enter(self._empty(ROOM))
+
+    def _empty(self, room: int) -> Arena:
+        shape = self.shape
+        nothing = torch.empty(1, shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=shape.device)
+        return Arena([(nothing, nothing)] * shape.layers, room)
+
     def _enter(self, arena: Arena) -> None:
         self._arena.readers.discard(self)
         self._arena = arena
         arena.readers.add(self)
+
+    def _replace(self, again: _Replacing, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
+        self._arena.replace(layer, again.index, k, v)
+        if layer == again.until:
+            raise Ended
+        self.counters.keys_attended += sum(again.positions) + len(again.positions)
+        return dense_at(q, *self._arena.read(layer, self.tail), again.positions, scaling)
 
     def _remember(self, layer: int, q: Tensor) -> None:
         kept = self._queries[layer]

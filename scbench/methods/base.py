@@ -17,7 +17,8 @@ from scbench.methods.budget import Budget, read_budget
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scbench.kv import Chunk, Kept, LayerKV
+    from scbench.kv import Assembly, Chunk, Index, Kept, LayerKV, Step
+    from scbench.models import Model
 
 Stage = Literal["baseline", "generation", "compression", "retrieval", "loading"]
 
@@ -46,6 +47,10 @@ class Method:
     complexity: ClassVar[Complexity]
     # Whether the first prompt is encoded by exact attention, and its KV so may come from a shared prefill.
     starts_dense: ClassVar[bool] = True
+    # Whether `encode` has to see the whole first prompt in one chunk, because it decides by the last rows.
+    whole_prompt: ClassVar[bool] = False
+    # Whether `assemble` begins the first prompt, all of which the engine collects before.
+    assembles: ClassVar[bool] = False
     # Modules whose code decides the method's results, beyond what every method runs through.
     modules: ClassVar[tuple[str, ...]]
     default_budget: ClassVar[float] = 1 / 8
@@ -103,6 +108,9 @@ class Method:
     def check(self) -> None:
         """Raise UserError when a setting is out of range."""
 
+    def check_model(self, model: Model) -> None:
+        """Raise UserError when a setting was made for another model than `model`, whose files may not be known yet."""
+
     def describe(self) -> dict[str, Any]:
         """Every resolved setting and the method's name, as JSON values: for keys and tables."""
         return {"method": self.name, **dataclasses.asdict(self)}
@@ -112,13 +120,24 @@ class Method:
         """Last query rows of the first prompt that `compress` wants to see."""
         return 0
 
+    def assemble(self, prompt: Assembly) -> None:
+        """Retrieval: what of the first prompt to take from chunks encoded alone; the rest is encoded exactly."""
+
     def encode(self, chunk: Chunk) -> Tensor:
         """Generation: attention of `chunk`, rows of the first prompt [1, query_heads, T, head_dim]."""
         return chunk.dense()
 
+    def index(self, layer: LayerKV) -> Index | None:
+        """Loading: what to build of one layer, when the first prompt ends, for `load` to choose from."""
+        return None
+
     def compress(self, layer: LayerKV) -> Kept | None:
         """Compression: what to keep of one layer when the first prompt ends; None keeps it as it is."""
         return None
+
+    def load(self, step: Step) -> Tensor:
+        """Loading: attention of `step`, rows after the first prompt [1, query_heads, T, head_dim]."""
+        return step.dense()
 
     def _at_least(self, least: int, *keys: str) -> None:
         for key in keys:

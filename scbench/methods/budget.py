@@ -11,14 +11,16 @@ from typing import Any
 from scbench.errors import UserError
 
 MIN_SINK = 16
+MIN_BLOCK = 4
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`share` of the context, 0 < share <= 1, and the `tokens` this makes of it."""
+    """`share` of the context, 0 < share <= 1, and the `tokens` this makes of its `context` tokens."""
 
     share: float
     tokens: int
+    context: int
 
 
 def read_budget(method: str, value: Any, context_tokens: int) -> Budget:
@@ -33,8 +35,8 @@ def read_budget(method: str, value: Any, context_tokens: int) -> Budget:
             f"tokens up to its {context_tokens}; give for example 1/8"
         )
     if number > 1:
-        return Budget(float(number / context_tokens), int(number))
-    return Budget(float(number), max(1, round(number * context_tokens)))
+        return Budget(float(number / context_tokens), int(number), context_tokens)
+    return Budget(float(number), max(1, round(number * context_tokens)), context_tokens)
 
 
 def _number(value: Any) -> Fraction | None:
@@ -49,3 +51,11 @@ def _number(value: Any) -> Fraction | None:
 def sink_tokens(kept: int) -> int:
     """First tokens to keep of `kept`: 1 in 32, but at least 16, and never more than a quarter where `kept` is tiny."""
     return max(round(kept / 32), min(MIN_SINK, kept // 4))
+
+
+def block_tokens(kept: int, published: int) -> int:
+    """Tokens of a block where a row sees `kept` keys: a power of two that leaves it eight blocks or more.
+
+    At most the published size, which fits 131,072 tokens, at least `MIN_BLOCK`.
+    """
+    return max(MIN_BLOCK, min(published, 1 << max(0, (kept // 8).bit_length() - 1)))

@@ -1,4 +1,14 @@
+import pytest
+
 from scbench.artifacts.board import FLOOR_TITLE
+from scbench.methods import METHODS
+
+
+@pytest.fixture
+def not_built(monkeypatch):
+    """A method of the paper, as in a version that does not have it."""
+    monkeypatch.delitem(METHODS, "quest", raising=False)
+    return "quest"
 
 
 def test_lines_are_the_rows_of_the_study_in_its_order_with_the_floor_last(make_board):
@@ -44,13 +54,13 @@ def test_memory_classes_come_from_the_methods(board):
     }
 
 
-def test_what_no_method_states_has_no_memory_class(make_board):
-    board = make_board(models=["llama_3_1_8b", "codestral_mamba"], methods={"full": {}, "cacheblend": {}})
+def test_what_no_method_states_has_no_memory_class(make_board, not_built):
+    board = make_board(models=["llama_3_1_8b", "codestral_mamba"], methods={"full": {}, not_built: {}})
     assert {line.model: line.memory for line in board.lines if line.label == "full"} == {
         "llama_3_1_8b": "O(n)",
         "codestral_mamba": "",
     }
-    assert [line.memory for line in board.lines if line.label == "cacheblend"] == [""]
+    assert [line.memory for line in board.lines if line.label == not_built] == [""]
 
 
 def test_only_full_attention_is_the_baseline(board):
@@ -70,9 +80,9 @@ def test_groups_gather_a_method_over_models(make_board):
     assert sum(map(len, board.groups.values())) == len(board.lines)
 
 
-def test_a_method_that_is_planned_but_not_built_keeps_its_line(make_board):
-    board = make_board(methods={"full": {}, "cacheblend": {}})
-    assert "cacheblend" in [line.title for line in board.lines]
+def test_a_method_that_is_planned_but_not_built_keeps_its_line(make_board, not_built):
+    board = make_board(methods={"full": {}, not_built: {}})
+    assert not_built in [line.title for line in board.lines]
 
 
 def test_sessions_are_the_studys_or_the_published_numbers(make_board):
@@ -84,3 +94,9 @@ def test_sessions_are_the_studys_or_the_published_numbers(make_board):
 def test_the_studys_profile_comes_first(make_board):
     assert make_board(scoring="compat").profiles == ("compat", "strict")
     assert make_board(scoring="strict").profiles == ("strict", "compat")
+
+
+def test_a_reader_is_told_that_requests_were_query_aware(make_board):
+    assert make_board().caveats == ()
+    assert "question was encoded together with the context" in make_board(query_aware=True).caveats[0]
+    assert make_board(query_aware=True, modes=["multi_turn"]).caveats == ()

@@ -1,6 +1,9 @@
-"""Attention in float64, written as loops over the definition, and a store driven without a model."""
+"""Attention in float64, written as loops over the definition; a store driven without a model; the memory it holds."""
 
+import gc
 import math
+from types import FunctionType, ModuleType
+from weakref import WeakSet
 
 import torch
 
@@ -16,6 +19,21 @@ def naive_attention(q, k, v, allowed, scaling):
         weights = scores.masked_fill(~allowed, -math.inf).softmax(-1)
         out[0, head] = weights @ v[0, head // group].double()
     return out
+
+
+def held_bytes(*things):
+    """Bytes of the memory that the tensors below `things` keep alive, each block of it once."""
+    blocks, seen, waiting = {}, set(), list(things)
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType | FunctionType | WeakSet):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, torch.Tensor):
+            blocks[thing.untyped_storage().data_ptr()] = thing.untyped_storage().nbytes()
+        else:
+            waiting += gc.get_referents(thing)
+    return sum(blocks.values())
 
 
 class Drive:

@@ -34,7 +34,9 @@ def save_model(directory, family="Llama", seed=0, **more):
     getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(directory)
     words = Tokenizer(WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token=f"w{BEGIN}", eos_token=f"w{END}")
+    # All named: where one is not, the class of a family adds a token of its own, which the model has no row for.
+    special = {"bos_token": f"w{BEGIN}", "eos_token": f"w{END}", "pad_token": "w0", "unk_token": "w0"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special)
     tokenizer.save_pretrained(directory)
     return {"name": family.lower(), "path": str(directory)}
 
@@ -52,6 +54,6 @@ def encoded(context=150, questions=(11, 7, 13), answers=(3, 5, 2), limits=(6, 6,
     rest = (golden, tuple(limits), stop, 0, (None,) * len(asked))
     between = [(4, 5, *question) for question in asked]
     return {
-        "multi_turn": EncodedSession("multi_turn", text + asked[0], ((), *between[1:]), *rest),
+        "multi_turn": EncodedSession("multi_turn", text + asked[0], ((), *between[1:]), *rest, question=len(asked[0])),
         "multi_request": EncodedSession("multi_request", text, tuple(asked), *rest),
     }

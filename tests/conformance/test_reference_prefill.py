@@ -1,4 +1,4 @@
-"""A-shape and Tri-shape against their masks, row by row in float64, at any length and in any chunks."""
+"""A-shape, Tri-shape and TriangleMix against their masks, row by row in float64, at any length and in any chunks."""
 
 import pytest
 import torch
@@ -52,3 +52,16 @@ def test_all_keys_are_stored_and_later_rows_see_them_all(name):
     dense = torch.ones(7, 97, dtype=torch.bool).tril(90)
     assert torch.allclose(out.double(), naive_attention(q, k, v, dense, run.scaling), atol=1e-5)
     assert torch.equal(run.store.rows(0)[0], k)
+
+
+@pytest.mark.parametrize("total", [63, 200])
+@pytest.mark.parametrize(("share", "exact"), [(0, 0), (0.4, 2), (0.5, 2), (0.7, 3), (0.75, 4), (1, 5)])
+def test_trianglemix_is_exact_in_its_lower_layers_and_tri_shape_above(share, exact, total):
+    shape = dict(sink=3, local=9, last=5)
+    run = Drive(make("trianglemix", shape | {"dense_share": share}, 1024), total, kv_heads=2, group=3, layers=5)
+    run.store.prefill(total)
+    for layer in range(5):
+        q, k, v = (x[layer][:, :, :total] for x in (run.q, run.k, run.v))
+        out = run.store.attend(layer, q, k, v, run.scaling)
+        mask = torch.ones(total, total, dtype=torch.bool).tril() if layer < exact else a_shape_mask(total, **shape)
+        assert torch.allclose(out.double(), naive_attention(q, k, v, mask, run.scaling), atol=1e-5)

@@ -11,6 +11,7 @@ from scbench.codedigest import closure, source_file
 from scbench.engines import CORE_MODULES
 from scbench.errors import UserError
 from scbench.methods import METHODS, make
+from scbench.places import OWN_METHODS
 
 PAPER = 131_072
 
@@ -27,7 +28,10 @@ def test_the_paper_budget_gives_the_published_sizes():
     assert sizes("streaming_llm", budget, PAPER) == {"sink": 128, "local": 3968}
     snapkv = {"capacity": 4096, "window": 32, "kernel": 5, "selection": "kv_head"}
     assert sizes("snapkv", budget, PAPER) == snapkv
-    assert sizes("kivi", {}, PAPER) == {"bits": 2, "group": 32, "residual": 32}
+    assert sizes("pyramidkv", budget, PAPER) == snapkv | {"beta": 20}
+    assert sizes("trianglemix", budget, PAPER) == {"sink": 128, "local": 3968, "last": 128, "dense_share": 0.5}
+    assert sizes("kivi", {}, PAPER) == {"bits": 2, "group": 32, "residual": 32, "grow": False}
+    assert sizes("cacheblend", {}, PAPER) == {"chunk": 256, "recompute": 0.15}
 
 
 def test_the_default_budget_keeps_its_meaning_at_a_thousand_tokens():
@@ -35,6 +39,11 @@ def test_the_default_budget_keeps_its_meaning_at_a_thousand_tokens():
     assert sizes("tri_shape", {}, 1024) == {"sink": 16, "local": 112, "last": 32}
     assert sizes("streaming_llm", {}, 1024) == {"sink": 16, "local": 112}
     assert sizes("snapkv", {}, 1024) == {"capacity": 128, "window": 16, "kernel": 5, "selection": "kv_head"}
+
+
+@pytest.mark.parametrize(("tokens", "chunk"), [(10, 10), (100, 16), (1024, 64), (4096, 256), (PAPER, 256)])
+def test_chunks_grow_with_the_context_to_the_published_size(tokens, chunk):
+    assert sizes("cacheblend", {}, tokens)["chunk"] == chunk
 
 
 @pytest.mark.parametrize(("budget", "bits"), [(1 / 2, 8), (0.25, 4), ("1/8", 2)])
@@ -49,7 +58,7 @@ def test_a_budget_is_a_share_or_a_number_of_tokens(budget):
 
 @pytest.mark.parametrize("tokens", [1, 2, 7, 33, 100])
 @pytest.mark.parametrize("share", [1, "1/2", "1/32"])
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("full", "kivi", "snapkv")])
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].budgeted == ("sink", "local")])
 def test_sink_and_window_add_up_to_the_budget_however_small(name, tokens, share):
     made = sizes(name, {"budget": share}, tokens)
     assert made["sink"] >= 0
@@ -100,10 +109,20 @@ def test_the_budget_of_given_sizes_is_what_they_make(name, settings, tokens):
         ("snapkv", {"window": True}, r"snapkv\.window: True is not a whole number"),
         ("snapkv", {"kernel": 4}, r"snapkv\.kernel: 4 is even"),
         ("snapkv", {"selection": "layer"}, r"snapkv\.selection: 'layer' is not one of kv_head, query_head"),
+        ("knorm", {"capacity": 0}, r"knorm\.capacity: 0 is below 1"),
+        ("pyramidkv", {"window": 200}, r"pyramidkv\.window: 200 .* capacity of 128"),
+        ("pyramidkv", {"kernel": 4}, r"pyramidkv\.kernel: 4 is even"),
+        ("pyramidkv", {"selection": "layer"}, r"pyramidkv\.selection: 'layer' is not one of"),
+        ("pyramidkv", {"beta": 0}, r"pyramidkv\.beta: 0 is below 1"),
         ("a_shape", {"sink": "many"}, r"a_shape\.sink: 'many' is not a whole number"),
         ("a_shape", {"sink": -1}, r"a_shape\.sink: -1 is below 0"),
         ("tri_shape", {"sink": 500}, r"tri_shape\.local: -372 is below 1"),
         ("tri_shape", {"last": -1}, r"tri_shape\.last: -1 is below 0"),
+        ("trianglemix", {"dense_share": 1.5}, r"trianglemix\.dense_share: 1\.5 .* from 0 to 1"),
+        ("trianglemix", {"dense_share": "half"}, r"trianglemix\.dense_share: 'half' "),
+        ("trianglemix", {"dense_share": True}, r"trianglemix\.dense_share: True "),
+        ("trianglemix", {"dense_share": float("nan")}, r"trianglemix\.dense_share: nan "),
+        ("trianglemix", {"last": -1}, r"trianglemix\.last: -1 is below 0"),
         ("streaming_llm", {"local": 0}, r"streaming_llm\.local: 0 is below 1"),
         ("snapkv", {"capacity": 30000}, r"snapkv\.capacity: 30000 is above the context of 1024 tokens"),
         ("snapkv", {"capacity": 64, "budget": "1/8"}, r"snapkv\.budget: '1/8' is 128 tokens, but capacity is 64"),
@@ -114,6 +133,14 @@ def test_the_budget_of_given_sizes_is_what_they_make(name, settings, tokens):
         ("kivi", {"bits": 3}, r"kivi\.budget: .* 3 bits"),
         ("kivi", {"bits": 4, "budget": 0.5}, r"kivi\.budget: a share of 0\.5 with 4 bits"),
         ("kivi", {"residual": 40}, r"kivi\.residual: 40 is not a multiple of the group of 32"),
+        ("cacheblend", {"budget": "1/8"}, r"cacheblend\.budget: 0\.125, but it keeps everything; .* `recompute`"),
+        ("cacheblend", {"chunk": 0}, r"cacheblend\.chunk: 0 is below 1"),
+        ("cacheblend", {"chunk": 1025}, r"cacheblend\.chunk: 1025 is above the context of 1024 tokens"),
+        ("cacheblend", {"recompute": 1.5}, r"cacheblend\.recompute: 1\.5 is not a share from 0 to 1"),
+        ("cacheblend", {"recompute": "15%"}, r"cacheblend\.recompute: '15%' "),
+        ("cacheblend", {"recompute": True}, r"cacheblend\.recompute: True "),
+        ("cacheblend", {"recompute": float("nan")}, r"cacheblend\.recompute: nan "),
+        ("kivi", {"grow": "yes"}, r"kivi\.grow: 'yes' is neither true nor false"),
         ("full", {"budget": 0.5}, r"full\.budget: 0\.5"),
     ],
 )
@@ -132,6 +159,11 @@ def test_settings_cannot_change_under_a_key(method):
         method.budget = 0.5
 
 
+def is_own(method):
+    """Whether it is a user's own, from outside the package."""
+    return method.modules[0].startswith(f"{OWN_METHODS.name}.")
+
+
 def test_every_method_says_where_it_comes_from(method):
     assert METHODS[method.name] is type(method)
     assert method.title
@@ -139,7 +171,7 @@ def test_every_method_says_where_it_comes_from(method):
     assert method.__doc__
     assert method.stage in ("baseline", "generation", "compression", "retrieval", "loading")
     assert list(method.complexity) == ["prefill_efficient", "decode_efficient", "kv_size", "prefill", "decode"]
-    assert f".{method.stage}." in method.modules[0] or method.stage == "baseline"
+    assert f".{method.stage}." in method.modules[0] or method.stage == "baseline" or is_own(method)
 
 
 def test_a_method_declares_every_module_that_decides_its_results(method):

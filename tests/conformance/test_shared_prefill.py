@@ -102,7 +102,10 @@ def test_costs_are_reported_as_if_alone(llama):
     for label, outputs in answers(llama, session, requests_for(METHODS), True).items():
         mode = label.split()[1]
         first = len(session[mode].first) + len(session[mode].queries[0])
-        assert outputs[0].prompt_tokens == outputs[0].tokens_prefilled == first
+        assert outputs[0].prompt_tokens == first
+        # Chunks that are encoded alone are computed again in part: `tests/engines/test_chunks.py` counts how many.
+        again = METHODS[label.split()[0]].assembles
+        assert outputs[0].tokens_prefilled > first if again else outputs[0].tokens_prefilled == first
 
 
 def test_the_window_may_lie_across_the_cut(llama):

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 
+from scbench.canonical import digest_file
 from scbench.places import ROOT
 
 TREE = ("Snakefile", "config.yaml", "rules", "scbench", "scripts", "resources", "studies", "local", "slurm", "envs")
@@ -82,7 +84,7 @@ class Clone:
     def outputs(self) -> dict[str, bytes]:
         """Path -> bytes of everything that must not depend on how a run went."""
         kept = [*(self.path / "figures").rglob("*"), *(self.path / "results" / "store").glob("??/*.json*")]
-        for name in ("sessions", "cells", "scores", "artifacts"):
+        for name in ("sessions", "baseline", "cells", "scores", "artifacts"):
             kept += (self.path / "results" / "smoke" / name).rglob("*")
         return {str(path.relative_to(self.path)): path.read_bytes() for path in kept if path.is_file()}
 
@@ -97,7 +99,7 @@ class Clone:
 
     def progress(self) -> int:
         """Steps that the inference job has done, 0 before it starts."""
-        found = list((self.path / "results" / "smoke" / "progress").glob("*.json"))
+        found = list((self.path / "results" / "smoke" / "progress").glob("minilm-*.json"))
         return sum(json.loads(path.read_text())["done"] for path in found)
 
     def inference_process(self) -> int:
@@ -161,6 +163,17 @@ def test_everything_asked_for_is_there(undisturbed: Clone):
     assert [line.split(",")[column] for line in table[1:5]] == ["full", "snapkv", "a_shape", "no_context"]
 
 
+def test_the_baseline_was_checked_first(undisturbed: Clone):
+    checked = undisturbed.path / "results" / "smoke" / "baseline" / "minilm.json"
+    result = json.loads(checked.read_text())
+    assert [(task["subtask"], task["queries"], task["accuracy"] >= task["floor"]) for task in result["tasks"]] == [
+        ("retr_kv", 250, True),
+        ("needle", 250, True),
+    ]
+    cells = list((undisturbed.path / "results" / "smoke" / "cells").rglob("*.jsonl"))
+    assert cells and all(checked.stat().st_mtime_ns < cell.stat().st_mtime_ns for cell in cells)
+
+
 def test_each_turn_is_computed_once(undisturbed: Clone):
     counts = undisturbed.computed()
     assert len(counts) == CELLS * SESSIONS * TURNS
@@ -189,6 +202,7 @@ def test_kills_lose_nothing_and_change_nothing(disturbed: Clone, undisturbed: Cl
 def test_without_sharing_the_same_tokens_come_out(undisturbed: Clone, tmp_path: Path):
     clone = Clone(tmp_path / "clone")
     study = STUDY | {"tasks": ["retr_kv"], "execution": STUDY["execution"] | {"share_prefill": False}}
+    study |= {"check_baseline": False}
     clone.write_study("test.yaml", study)
     clone.build("results/smoke/scores/minilm/snapkv.parquet")
     cells = {path: data for path, data in clone.outputs().items() if path.startswith("results/smoke/cells/")}
@@ -201,6 +215,11 @@ EDITS = {
         "scbench/scoring/strings.py",
         lambda source: source + "\nTHRESHOLD = 0.5\n",
         {"score", "make_table4", "make_figure3", "offer"},
+    ),
+    "a kernel": (
+        "scbench/kv/attention.py",
+        lambda source: source + "\nWARPS = 4\n",
+        {"check_baseline_minilm", "infer_minilm-000", "score", "make_table4", "make_figure3", "offer"},
     ),
     "a figure": (
         "scbench/artifacts/figure3.py",
@@ -256,6 +275,56 @@ def test_one_job_a_cell_takes_all_from_the_store_and_an_edit_of_snapkv_reruns_it
     }
 
 
+TRAIN = STUDY | {"models": [{"name": "minilm", "source": "train"}]}
+
+
+def test_a_study_that_trains_its_model_plans_that_before_whatever_reads_it(fresh: Clone):
+    fresh.write_study("train.yaml", TRAIN)
+    output = fresh.snakemake("-n", "figures/table2.tex", "figures/table4.tex", "--configfile=train.yaml")
+    inputs = dict(re.findall(r"^(?:local)?rule (\S+):\n    input: (.*)$", output, re.MULTILINE))
+    assert inputs["train_minilm"] == "resources/recipes/minilm.yaml"
+    of_tokenizer = {name for name, files in inputs.items() if "results/models/minilm/tokenizer.json" in files}
+    of_weights = {name for name, files in inputs.items() if "results/models/minilm/model.safetensors" in files}
+    inference = {name for name in inputs if name.startswith("infer_")}
+    assert inference and of_weights >= inference
+    assert of_tokenizer >= {"build_sessions", "make_table2"} | inference
+    assert "train_minilm" not in fresh.jobs("figures/table4.tex")
+
+
+@pytest.fixture
+def trainee(tmp_path: Path) -> Clone:
+    """A copy with a study that trains its model in two steps: small, bad and soon done."""
+    clone = Clone(tmp_path / "clone")
+    recipe = yaml.safe_load((clone.path / "resources/recipes/minilm.yaml").read_text())
+    recipe["size"] |= {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32}
+    stage = {"tokens": 64, "length": 512, "steps": 2, "required": False, "weights": {"retr_kv": 1}, "gates": {}}
+    recipe |= {"tokens_per_step": 512, "evaluation_sessions": 1, "stages": [recipe["stages"][0] | stage]}
+    (clone.path / "resources/recipes/minilm.yaml").write_text(yaml.safe_dump(recipe))
+    clone.edit("resources/models.lock.yaml", lambda lock: re.sub(r"context: \d+", "context: 512", lock, count=1))
+    # Counting words is what takes time here.
+    clone.edit("scbench/minilm/tokenizer.py", lambda code: code.replace("sessions: int = 200", "sessions: int = 2"))
+    data = TRAIN["data"] | {"tokens": 64, "sessions": 1}
+    short = {"methods": {"full": {}}, "floor": False, "check_baseline": False, "tasks": ["retr_kv"], "data": data}
+    clone.write_study("train.yaml", TRAIN | short)
+    return clone
+
+
+def test_a_study_trains_its_model_and_keeps_results_by_the_files_that_came_out(trainee: Clone):
+    scores = "results/smoke/scores/minilm/full.parquet"
+    trainee.build(scores, study="train.yaml")
+    report = json.loads((trainee.path / "results/models/minilm/training.json").read_text())
+    assert report["steps"] == 2
+    cells = list((trainee.path / "results/smoke/cells/minilm/full/retr_kv").rglob("*.prov.json"))
+    assert len(cells) == 2
+    for cell in cells:
+        assert json.loads(cell.read_text())["identity"]["fields"]["model"] == report["files"]
+    assert not trainee.jobs(scores, study="train.yaml")
+
+    trainee.edit("resources/recipes/minilm.yaml", lambda recipe: recipe.replace("seed: 0", "seed: 1"))
+    jobs = trainee.jobs(scores, study="train.yaml")
+    assert set(jobs) == {"train_minilm", "build_sessions", "infer_minilm-000", "score"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("--configfile=studies/paper.yaml", "figures/table4.tex"), ("--profile", "slurm", "figures/table4.tex")],
@@ -269,6 +338,7 @@ def test_the_papers_study_is_planned_in_ten_seconds(fresh: Clone, arguments: tup
     assert "74 rows, 1776 cells" in output
     jobs = {name: int(count) for name, count in re.findall(r"^(\S+) +(\d+)$", output, re.MULTILINE)}
     assert jobs["score"] == 74
+    assert not any(name.startswith("check_baseline") for name in jobs)
     assert jobs["total"] < 400
     assert len(re.findall("planned but not available yet", output)) == 1
     assert seconds <= 10
@@ -299,6 +369,27 @@ def test_what_cannot_run_yet_stops_before_any_job(fresh: Clone):
     assert output.splitlines()[-1].startswith("error: studies/paper.yaml: this version cannot run ")
     assert "Traceback" not in output
     assert not (fresh.path / "results" / "paper").exists()
+
+
+def test_a_broken_model_stops_before_its_inference_unless_the_study_says_otherwise(tmp_path: Path):
+    clone = Clone(tmp_path / "clone")
+    weights = clone.path / "resources" / "minilm" / "model.safetensors"
+    before = digest_file(weights)
+    flipped = {name: weight.flip(0).contiguous() for name, weight in load_file(weights).items()}
+    save_file(flipped, weights, {"format": "pt"})
+    clone.edit("resources/models.lock.yaml", lambda lock: lock.replace(before, digest_file(weights)))
+    # So short that there are no needles, and the check takes seconds.
+    study = STUDY | {"tasks": ["retr_kv"], "data": STUDY["data"] | {"tokens": 64}}
+    clone.write_study("test.yaml", study)
+    output = clone.build(status=1)
+    (error,) = {line for line in output.splitlines() if line.startswith("error: ")}
+    assert re.match(r"error: smoke: minilm fails with full attention at data\.tokens 64: .* retr_kv queries", error)
+    assert error in clone.logs()
+    assert "Traceback" not in output
+    assert not clone.computed()
+    assert not (clone.path / "results" / "smoke" / "baseline").exists()
+    clone.write_study("test.yaml", study | {"check_baseline": False})
+    assert not any(name.startswith("check_baseline") for name in clone.jobs())
 
 
 def test_a_results_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path):

@@ -30,24 +30,36 @@ class Quantised:
         # Codes are taken against the scale and zero that are stored, so that rounding these costs no more than a clamp.
         scale, zero = ((high - low) / top).half(), low.half()
         step = torch.where(scale > 0, scale, 1).float()
-        codes = ((x - zero.float()) / step).round_().clamp_(0, top).to(torch.uint8).flatten()
-        per_byte = 8 // bits
-        planes = torch.nn.functional.pad(codes, (0, -codes.numel() % per_byte)).view(per_byte, -1)
-        packed = planes[0].clone()
-        for plane in range(1, per_byte):
-            packed |= planes[plane] << (bits * plane)
-        return cls(packed, scale, zero, bits, tuple(x.shape))
+        codes = ((x - zero.float()) / step).round_().clamp_(0, top).to(torch.uint8)
+        return cls(_packed(codes, bits), scale, zero, bits, tuple(x.shape))
 
     def restore(self, dtype: torch.dtype) -> Tensor:
         """The tensor code * scale + zero, of the shape that was quantised."""
-        codes = self.packed
-        if self.bits < 8:
-            shifts = torch.arange(0, 8, self.bits, dtype=torch.uint8, device=codes.device)
-            codes = (codes >> shifts[:, None]) & (2**self.bits - 1)
-        count = torch.Size(self.grouped).numel()
-        codes = codes.view(-1)[:count].view(self.grouped).to(dtype)
-        return torch.addcmul(self.zero.to(dtype), codes, self.scale.to(dtype))
+        return torch.addcmul(self.zero.to(dtype), self._codes().to(dtype), self.scale.to(dtype))
+
+    def followed_by(self, other: Self) -> Self:
+        """Both as one, `other` behind this along dimension 1: the same codes, scales and zero points."""
+        codes = torch.cat([self._codes(), other._codes()], dim=1)
+        scale, zero = torch.cat([self.scale, other.scale], dim=1), torch.cat([self.zero, other.zero], dim=1)
+        return type(self)(_packed(codes, self.bits), scale, zero, self.bits, tuple(codes.shape))
 
     @property
     def bytes(self) -> int:
         return self.packed.nbytes + self.scale.nbytes + self.zero.nbytes
+
+    def _codes(self) -> Tensor:
+        codes = self.packed
+        if self.bits < 8:
+            shifts = torch.arange(0, 8, self.bits, dtype=torch.uint8, device=codes.device)
+            codes = (codes >> shifts[:, None]) & (2**self.bits - 1)
+        return codes.view(-1)[: torch.Size(self.grouped).numel()].view(self.grouped)
+
+
+def _packed(codes: Tensor, bits: int) -> Tensor:
+    per_byte = 8 // bits
+    flat = codes.flatten()
+    planes = torch.nn.functional.pad(flat, (0, -flat.numel() % per_byte)).view(per_byte, -1)
+    packed = planes[0].clone()
+    for plane in range(1, per_byte):
+        packed |= planes[plane] << (bits * plane)
+    return packed

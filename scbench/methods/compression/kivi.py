@@ -21,8 +21,13 @@ class Kivi(Method):
     """Keys are quantised per channel in groups of `group` tokens, values per token in groups of `group` channels.
 
     Of n tokens the longest multiple of `residual` has quantised keys, all but the last `residual` quantised values; the
-    rest stays exact, and so does everything after the first prompt, which itself is encoded exactly. The budget is
-    bits / 16 and leaves scales and zero points out, as published; the measured bytes count them.
+    rest stays exact. The first prompt itself is encoded exactly. The budget is bits / 16 and leaves scales and zero
+    points out, as published; the measured bytes count them.
+
+    grow: false, as the paper's authors benchmark it, leaves everything after the first prompt exact. true goes on as
+    KIVI does in a stream: with every further multiple of `residual` tokens, after the pass that reached it, keys are
+    quantised up to there and values up to one `residual` before. (KIVI lets values go one by one; here they go with the
+    keys, so that up to twice `residual` of them are exact.)
     """
 
     name: ClassVar[str] = "kivi"
@@ -41,6 +46,7 @@ class Kivi(Method):
     bits: int
     group: int
     residual: int
+    grow: bool
 
     @classmethod
     def resolve(cls, settings: Mapping[str, Any], context_tokens: int) -> Self:
@@ -50,7 +56,7 @@ class Kivi(Method):
 
     @classmethod
     def sizes(cls, budget: Budget, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"bits": int(16 * budget.share), "group": 32, "residual": 32}
+        return {"bits": int(16 * budget.share), "group": 32, "residual": 32, "grow": False}
 
     @classmethod
     def neutral(cls, tokens: int) -> dict[str, Any]:
@@ -64,13 +70,15 @@ class Kivi(Method):
                 "2, 4 or 8, so give budget 1/8, 1/4 or 1/2, or `bits` alone"
             )
         self._at_least(1, "group", "residual")
+        if type(self.grow) is not bool:
+            raise UserError(f"kivi.grow: {self.grow!r} is neither true nor false; give one of them")
         if self.residual % self.group:
             raise UserError(
                 f"kivi.residual: {self.residual} is not a multiple of the group of {self.group}; give one that is"
             )
 
     def compress(self, layer: LayerKV) -> Kept | None:
-        if layer.tokens < self.residual:
+        if layer.tokens < self.residual and not self.grow:
             return None
         channels = layer.v.shape[3]
         if channels % min(self.group, channels):
@@ -81,5 +89,6 @@ class Kivi(Method):
         from scbench.methods.compression.packed_prompt import PackedPrompt
 
         keys = layer.tokens - layer.tokens % self.residual
-        values = layer.tokens - self.residual
-        return layer.pack(PackedPrompt.of(layer.k, layer.v, self.bits, self.group, keys, values))
+        values = max(0, layer.tokens - self.residual)
+        window = self.residual if self.grow else 0
+        return layer.pack(PackedPrompt.of(layer.k, layer.v, self.bits, self.group, keys, values, window))
