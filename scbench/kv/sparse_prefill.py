@@ -126,8 +126,8 @@ class Blocks:
         listed = _listed(causal.flatten(0, 1), count).view(heads, count, -1)
         inner = torch.arange(self.size, device=self.chosen.device)
         lengths = causal.sum(2).amax(0).tolist()
-        whole = self.tokens // self.size
-        for first in [*range(0, whole, step := max(1, ROWS // self.size)), *range(whole, count)]:
+        whole, step = self.tokens // self.size, max(1, ROWS // self.size)
+        for first in [*range(0, whole, step), *range(whole, count)]:
             last = min(first + step, whole) if first < whole else count
             low, high = first * self.size, min(last * self.size, self.tokens)
             keys = (listed[:, first:last, -max(lengths[first:last]) :, None] * self.size + inner).flatten(2)
