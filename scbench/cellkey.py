@@ -22,7 +22,7 @@ from scbench.study import PAPER_CONTEXT, Row, Study, resolve
 from scbench.tasks import TASKS
 from scbench.versions import version
 
-LIBRARIES = ("torch", "triton", "transformers", "tokenizers")
+LIBRARIES = ("torch", "triton", "transformers", "tokenizers", "faiss-cpu")
 
 
 def fields(study: Study, cell: Cell) -> dict[str, Any]:
