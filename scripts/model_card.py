@@ -1,7 +1,8 @@
 """Write the card of a model that was trained here: what it is, how it was made, what it reached.
 
 `python -m scripts.model_card --model minilm --report .../training.json --config results/card/study.json ... --scores
-results/card/scores/minilm/*.parquet ... --out resources/minilm/README.md`, where the scores are of studies with full
+results/card/scores/minilm/*.parquet ... --device "an AMD EPYC"
+--out resources/minilm/README.md`, where the scores are of studies with full
 attention and the floor, one study a length (studies/card.yaml).
 """
 
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, nargs="+", required=True, help="the studies, results/<study>/study.json")
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="their score files of this model")
     parser.add_argument("--device", required=True, help="processor that the training ran on, in words")
+    parser.add_argument("--data", default="what an `eval` session is about never occurs", help="what was held out")
     parser.add_argument("--speed", default="", help="prefill and decode speed and where it was measured, in words")
     parser.add_argument("--remarks", type=Path, help="Markdown that ends the card")
     parser.add_argument("--out", type=Path, required=True, help="the card to write")
@@ -83,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config=json.loads((model.directory / "config.json").read_text(encoding="utf-8")),
         recipe=model.recipe,
         device=options.device,
+        data=options.data,
         size=(model.directory / "model.safetensors").stat().st_size,
         speed=options.speed,
         sessions=", ".join(dict.fromkeys(str(study.data.sessions) for study in studies)),

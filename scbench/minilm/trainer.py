@@ -64,9 +64,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Load the directory's checkpoint. A recipe that changed since is allowed, and listed in the report."""
-        for name in read_progress(self.checkpoint)["deepened"]:
+        for name in read_progress(self.checkpoint).get("deepened", ()):
             self._deepen(self.recipe.stages[self._number(name)])
-        self.progress = read_checkpoint(self.checkpoint, self.model, self.optimizers)
+        self.progress = {"deepened": []} | read_checkpoint(self.checkpoint, self.model, self.optimizers)
         if self.progress["recipes"][-1] != self.recipe.digest:
             self.progress["recipes"].append(self.recipe.digest)
         self._stage_number()
