@@ -30,7 +30,7 @@ def read_progress(path: str | Path) -> dict:
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads(file.metadata()["progress"])
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a readable checkpoint ({error}); delete it to start afresh") from error
 
 

@@ -93,10 +93,15 @@ def _fill(kind: type, values: Any, where: str) -> dict[str, Any]:
 
 def _stage(values: Any, where: str) -> Stage:
     stage = Stage(**_fill(Stage, values, where))
+    places = stage.insert_layers
+    if (
+        not isinstance(places, list | tuple)
+        or any(type(place) is not int for place in places)
+        or sorted(places) != [*places]
+    ):
+        raise UserError(f"{where}: `insert_layers` {places!r} is not an ascending list of layer numbers; give one")
     first, last = stage.learning_rate
-    stage = dataclasses.replace(
-        stage, learning_rate=(float(first), float(last)), insert_layers=tuple(stage.insert_layers)
-    )
+    stage = dataclasses.replace(stage, learning_rate=(float(first), float(last)), insert_layers=tuple(places))
     if not stage.weights or any(weight <= 0 for weight in stage.weights.values()):
         raise UserError(f"{where}: `weights` needs at least one task, each with a weight above 0, not {stage.weights}")
     for task in stage.weights:

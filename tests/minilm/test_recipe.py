@@ -42,6 +42,8 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(gates={"en_qa": 0.5}), "gate on 'en_qa'"),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
         (lambda v: v["stages"][1].update(insert_layers=[4]), "a model of 4 lacks"),
+        (lambda v: v["stages"][1].update(insert_layers=2), "ascending list"),
+        (lambda v: v["stages"][1].update(insert_layers=[3, 2]), "ascending list"),
         (lambda v: v.update(stages=[3]), "has to be a mapping"),
     ],
 )

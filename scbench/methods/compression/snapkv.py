@@ -28,6 +28,3 @@ class SnapKV(WindowSelection):
         "scbench.methods.compression.window_selection",
         "scbench.methods.compression.window_scores",
     )
-
-    def share(self, tokens: int, layer: int, layers: int) -> int:
-        return self.capacity - self.window

@@ -65,7 +65,7 @@ class WindowSelection(Method):
 
     def share(self, tokens: int, layer: int, layers: int) -> int:
         """Positions that layer `layer` of `layers` keeps before the window, of `tokens` > capacity tokens in all."""
-        raise NotImplementedError
+        return self.capacity - self.window
 
     def compress(self, layer: LayerKV) -> Kept | None:
         if layer.tokens <= self.capacity:
