@@ -3,6 +3,7 @@
 The answer sizes jobs; it never decides a result. Decoding is counted at its limit: a job ends sooner, not later.
 """
 
+from scbench import corpus
 from scbench.models import Model
 from scbench.study import PAPER_CONTEXT, Study
 from scbench.tasks import TASKS
@@ -26,7 +27,9 @@ FOLLOW_UP_TOKENS = 64  # a question with its headers, beside the previous answer
 
 
 def session_count(study: Study, task: str) -> int:
-    """Sessions of `task` in the study."""
+    """Sessions of `task` in the study. Raises UserError when they come from a folder that cannot give any."""
+    if corpus.reads_folder(study.data, task) and not corpus.lacks_folder(study.data, task):
+        return corpus.count(study.data, task)
     return study.data.sessions or PUBLISHED[task][0]
 
 

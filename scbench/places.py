@@ -14,9 +14,19 @@ def model_directory(model: str) -> str:
     return f"results/models/{model}"
 
 
+def classifier_directory(classifier: str) -> str:
+    """Where the workflow puts a token classifier that it trains itself."""
+    return f"results/classifiers/{classifier}"
+
+
 def patterns_file(model: str, tokens: int | str) -> str:
     """The head patterns of `model`, searched at a context of `tokens` tokens."""
     return f"results/patterns/{model}-{tokens}.json"
+
+
+def raw_file(source: str, file: str) -> str:
+    """A file from outside, once it is fetched; `source` and `file` as in resources/raw.lock.yaml."""
+    return f"results/raw/{source}/{file}"
 
 
 def study_file(study: str) -> str:

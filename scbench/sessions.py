@@ -4,9 +4,8 @@ Every task, generated or published, at either scale, becomes this one shape befo
 """
 
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scbench.canonical import canonical_json, digest_value, write_atomically
+from scbench.canonical import canonical_json, digest_value, replacing
 from scbench.errors import UserError
 
 Span = tuple[int, int]
+
+PUBLISHED = "published"  # `source` in the meta of a session that others made
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def check_session(session: Session, where: str = "session") -> Session:
                     f"{len(session.context)} characters; rebuild the session file"
                 )
     queries = [(turn.query, turn.options) for turn in session.turns]
-    if len(set(queries)) < len(queries):
+    # Published sessions are taken as they are.
+    if len(set(queries)) < len(queries) and session.meta.get("source") != PUBLISHED:
         raise UserError(f"{name} asks the same question twice; a repeat can be copied from the history, remove it")
     return session
 
@@ -88,50 +90,83 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_sessions(path: str | Path, sessions: Iterable[Session]) -> list[Session]:
-    """Write sessions as parquet, one row a session, and return them. The bytes depend on the sessions alone."""
-    sessions = [check_session(session, str(path)) for session in sessions]
-    rows = [
-        {
-            "task": session.task,
-            "sid": session.sid,
-            "context": session.context,
-            "turns": canonical_json([dataclasses.asdict(turn) for turn in session.turns]),
-            "meta": canonical_json(dict(session.meta)),
-            "digest": session.digest,
-        }
-        for session in sessions
-    ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), buffer, compression="zstd")
-    write_atomically(path, buffer.getvalue())
-    return sessions
+# Rows are gathered up to this many characters of context: a reader holds one such group, however long the file is.
+_GROUP_CHARACTERS = 4_000_000
+
+
+def write_sessions(path: str | Path, sessions: Iterable[Session]) -> None:
+    """Write sessions as parquet, one row a session. The bytes depend on the sessions alone.
+
+    At most a group of rows is in memory, so that `sessions` may be a generator over a file of any size; where it fails,
+    or a session cannot be evaluated (UserError), nothing is left.
+    """
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, _SCHEMA, compression="zstd", use_dictionary=False) as writer,
+    ):
+        for rows in _groups(_row(check_session(session, str(path))) for session in sessions):
+            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
 def read_sessions(path: str | Path) -> list[Session]:
     """Read what `write_sessions` wrote. Raises UserError on a file that is missing, cut short or edited."""
+    return list(iter_sessions(path))
+
+
+def iter_sessions(path: str | Path) -> Iterator[Session]:
+    """The sessions of `read_sessions` one after the other, with one group of rows in memory at a time."""
     try:
-        rows = pq.read_table(path, schema=_SCHEMA).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
+        with pq.ParquetFile(path) as file:
+            if file.schema_arrow.names != _SCHEMA.names:
+                raise pa.ArrowInvalid("other columns than a session file's")
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group).to_pylist():
+                    yield check_session(_session(row, path), str(path))
+    except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not a readable session file ({error}); delete it and build it again") from error
-    sessions = []
+
+
+def _row(session: Session) -> dict[str, str]:
+    return {
+        "task": session.task,
+        "sid": session.sid,
+        "context": session.context,
+        "turns": canonical_json([dataclasses.asdict(turn) for turn in session.turns]),
+        "meta": canonical_json(dict(session.meta)),
+        "digest": session.digest,
+    }
+
+
+def _groups(rows: Iterable[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
+    group: list[dict[str, str]] = []
+    characters = 0
     for row in rows:
-        turns = tuple(
-            Turn(
-                query=turn["query"],
-                golds=tuple(turn["golds"]),
-                subtask=turn["subtask"],
-                evidence=tuple((start, stop) for start, stop in turn["evidence"]),
-                options=tuple(turn["options"]),
-                meta=turn["meta"],
-            )
-            for turn in json.loads(row["turns"])
+        group.append(row)
+        characters += len(row["context"])
+        if characters >= _GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def _session(row: Mapping[str, str], path: str | Path) -> Session:
+    """The session of a row. Raises UserError where it is not the one that was written."""
+    turns = tuple(
+        Turn(
+            query=turn["query"],
+            golds=tuple(turn["golds"]),
+            subtask=turn["subtask"],
+            evidence=tuple((start, stop) for start, stop in turn["evidence"]),
+            options=tuple(turn["options"]),
+            meta=turn["meta"],
         )
-        session = Session(row["task"], row["sid"], row["context"], turns, json.loads(row["meta"]))
-        if session.digest != row["digest"]:
-            raise UserError(
-                f"{path}: session {session.sid!r} has digest {session.digest[:12]}, the file records "
-                f"{row['digest'][:12]}: it was changed after it was built; delete the file and build it again"
-            )
-        sessions.append(check_session(session, str(path)))
-    return sessions
+        for turn in json.loads(row["turns"])
+    )
+    session = Session(row["task"], row["sid"], row["context"], turns, json.loads(row["meta"]))
+    if session.digest != row["digest"]:
+        raise UserError(
+            f"{path}: session {session.sid!r} has digest {session.digest[:12]}, the file records "
+            f"{row['digest'][:12]}: it was changed after it was built; delete the file and build it again"
+        )
+    return session

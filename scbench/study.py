@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from scbench import corpus
 from scbench.errors import UserError
 from scbench.methods import METHODS, find, make, parts_of
 from scbench.methods.budget import read_budget
@@ -51,6 +52,7 @@ class Data:
     order: str
     seed: int
     mirror: str | None
+    corpus: str | None
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,15 @@ class Study:
         missing = []
         if methods := [part for row in self.methods for part in parts_of(row.method) if part not in METHODS]:
             missing.append(f"methods {', '.join(dict.fromkeys(methods))}")
+        rows = [row for row in self.methods if find(row.method) is not None]
+        made = (make(row.method, row.settings, self.context_tokens) for row in rows)
+        missing += dict.fromkeys(what for method in made for what in method.pending)
         if models := [model.name for model in self.models if model.engine != "transformers"]:
             missing.append(f"the recurrent engine of {', '.join(models)}")
         if models := [model.name for model in self.models if not model.files and not model.awaited]:
             missing.append(f"pinned files of {', '.join(models)}")
-        if self.data.source == "published":
-            missing.append("the published sessions (data.source: published)")
+        if tasks := [task for task in self.tasks if corpus.lacks_folder(self.data, task)]:
+            missing.append(f"papers for {', '.join(tasks)} (name a folder of them in data.corpus)")
         return tuple(missing)
 
     def resolved(self) -> dict[str, Any]:
@@ -248,6 +253,20 @@ def _row(label: str, settings: Mapping[str, Any], origin: str) -> Row:
 
 def _check_data(study: Study) -> None:
     data, origin = study.data, study.origin
+    if data.corpus is None and data.source == "corpus":
+        raise UserError(f"{origin}: data.corpus: is missing; name the folder of your documents (docs/corpus.md)")
+    if data.corpus is not None and data.source != "corpus" and data.scale != "paper":
+        raise UserError(
+            f"{origin}: data.corpus: {data.corpus!r} is not read with data.source {data.source} at data.scale mini; "
+            "set data.source: corpus, or take the key out"
+        )
+    if data.source == "published":
+        for key, value in {"scale": "paper", "tokens": None, "order": "published"}.items():
+            if (given := getattr(data, key)) != value:
+                raise UserError(
+                    f"{origin}: data.{key}: {given} cannot be had of published sessions, which are as they are; "
+                    f"set it to {value or 'null'}, or set data.source: build"
+                )
     if data.tokens is None and data.scale == "mini":
         raise UserError(
             f"{origin}: data.tokens: null is the published length, which data.scale mini does not have; give a number"

@@ -1,16 +1,17 @@
 """Builds one task's sessions: `python -m scripts.build_sessions --config <study> --task retr_kv --out <parquet>`."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scbench import sessionkey
+from scbench import corpus, published, sessionkey
 from scbench.costs import session_count
 from scbench.errors import UserError
 from scbench.models import Model
 from scbench.provenance import record
-from scbench.sessions import write_sessions
+from scbench.raw import checked_file, needs
+from scbench.sessions import Session, write_sessions
 from scbench.store import writing
 from scbench.study import Study, read_study
 from scbench.tasks import TASKS, Scale
@@ -31,18 +32,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build(study: Study, task: str, out: str | Path) -> None:
     """Write the sessions of `task` and their sidecar; lengths are counted in tokens of the study's first model."""
-    data = study.data
-    if data.source != "build":
-        raise UserError(f"{study.origin}: data.source: {data.source} cannot be read yet; set data.source: build")
     model = study.models[0].found()
     study = replace(study, models=(model, *study.models[1:]))
+    raw = [checked_file(*needed) for needed in needs(study, task)]
+    with writing(out):
+        write_sessions(out, sessions_of(study, task, raw))
+        record([out], raw, sessionkey.fields(study, task), libraries=sessionkey.libraries(study, task))
+
+
+def sessions_of(study: Study, task: str, raw: Sequence[Path]) -> Iterator[Session]:
+    """The sessions of `task`: published, generated, or made from documents; `raw`: the fetched files it needs."""
+    data = study.data
+    if data.source == "published":
+        yield from published.sessions(task, *raw, turns=data.turns, count=data.sessions)
+        return
     scale = Scale(name=data.scale, tokens=data.tokens, turns=data.turns, order=data.order)
     if data.tokens is not None:
-        scale = Scale(**(vars(scale) | {"count": token_counter(model)}))
-    sessions = [TASKS[task].build(scale, data.seed, index) for index in range(session_count(study, task))]
-    with writing(out):
-        write_sessions(out, sessions)
-        record([out], [], sessionkey.fields(study, task), libraries=sessionkey.LIBRARIES)
+        scale = replace(scale, count=token_counter(study.models[0]))
+    documents = corpus.documents(data, task, raw)
+    made_from = [documents] if documents else []
+    for index in range(session_count(study, task)):
+        yield TASKS[task].build(scale, data.seed, index, *made_from)
 
 
 def token_counter(model: Model) -> Callable[[str], int]:

@@ -43,6 +43,36 @@ def test_the_published_number_of_sessions_decides(monkeypatch: pytest.MonkeyPatc
     assert sessionkey.digest(study, "retr_kv") != before
 
 
+def test_where_the_same_bytes_come_from_does_not_decide():
+    published = {"source": "published", "scale": "paper", "tokens": None, "order": "published", "mirror": None}
+    one, other = (study_of(data=published | {"mirror": mirror}) for mirror in ("mirror", "http://host/mirror"))
+    assert sessionkey.digest(one, "zh_qa") == sessionkey.digest(other, "zh_qa")
+
+
+def test_the_commit_of_the_published_set_decides(monkeypatch: pytest.MonkeyPatch):
+    study, plain = study_of(data={"source": "published", "scale": "paper"}), sessionkey.source
+    before = sessionkey.digest(study, "zh_qa")
+    monkeypatch.setattr(sessionkey, "source", lambda name: dataclasses.replace(plain(name), revision="other"))
+    assert sessionkey.digest(study, "zh_qa") != before
+
+
+@pytest.mark.parametrize(
+    ("edited", "decides"),
+    [
+        ("scbench.published.plain", True),
+        ("scbench.published.rows", True),
+        ("scbench.sessions", True),
+        ("scbench.tasks.zh_qa", False),
+        ("scbench.raw.download", False),
+    ],
+)
+def test_the_readers_code_decides_published_sessions(edited: str, decides: bool, monkeypatch: pytest.MonkeyPatch):
+    study, plain = study_of(data={"source": "published", "scale": "paper"}), codedigest.module_digest
+    before = sessionkey.digest(study, "zh_qa")
+    monkeypatch.setattr(codedigest, "module_digest", lambda name: "edited" if name == edited else plain(name))
+    assert (sessionkey.digest(study, "zh_qa") != before) == decides
+
+
 @pytest.mark.parametrize("library", ["tokenizers", "pyarrow"])
 def test_the_versions_of_the_libraries_decide(library: str, monkeypatch: pytest.MonkeyPatch):
     before, plain = sessionkey.digest(study_of(), "retr_kv"), sessionkey.version

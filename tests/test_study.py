@@ -105,6 +105,11 @@ def test_the_label_is_the_method_unless_another_is_named():
         ("data.tokens", 8, ["data.tokens", "8"]),
         ("data.tokens", 100_000, ["data.tokens", "100000", "minilm"]),
         ("data.tokens", None, ["data.tokens", "mini", "number"]),
+        ("data.source", "published", ["data.scale", "mini", "published sessions", "set it to paper"]),
+        ("data", {"source": "published", "scale": "paper", "tokens": 512}, ["data.tokens", "512", "set it to null"]),
+        ("data", {"source": "published", "scale": "paper", "order": "balanced"}, ["data.order", "balanced"]),
+        ("data.mirror", "", ["data.mirror", "''"]),
+        ("study", "raw", ["study", "'raw'", "choose another"]),
         ("execution.max_shard_minutes", 0, ["execution.max_shard_minutes", "0", "more than 0"]),
     ],
 )

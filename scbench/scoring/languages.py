@@ -63,7 +63,7 @@ LANGUAGES = tuple(_GRAMMARS)
 
 
 @cache
-def _parser(language: str, profile: str) -> tuple[Parser, Query] | None:
+def parser_of(language: str, profile: str) -> tuple[Parser, Query] | None:
     if language not in _GRAMMARS:
         raise UserError(
             f"code_repoqa: language {language!r} has no parser; set meta `language` to one of {', '.join(LANGUAGES)}"
@@ -82,7 +82,7 @@ def first_function(source: str, language: str, profile: str) -> str | None:
 
     Raises UserError for a language that is not in LANGUAGES.
     """
-    tools = _parser(language, profile)
+    tools = parser_of(language, profile)
     if tools is None:
         return None
     parser, query = tools

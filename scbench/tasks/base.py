@@ -72,6 +72,8 @@ class Task(Protocol):
     def build(self, scale: Scale, seed: int, index: int) -> Session:
         """Session number `index` of the stream `seed`: the same arguments give the same session.
 
+        The tasks of `scbench.corpus.KINDS` take documents as a fourth argument, of the kind named there, to make the
+        session from; without any it is generated, where a generator for the scale exists.
         Raises UserError when `scale` asks for what the task cannot build.
         """
         ...

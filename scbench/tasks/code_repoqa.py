@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from scbench.canonical import canonical_json
 from scbench.sessions import Session, Span, Turn
-from scbench.tasks import functions
+from scbench.tasks import functions, repositories
 from scbench.tasks.base import Scale, spread, stream
 from scbench.tasks.functions import Function
 from scbench.tasks.mini import require_mini, require_room
 from scbench.tasks.mixing import write
+from scbench.tasks.repositories import Repository
 
 PHRASES = functions.PHRASES
 
@@ -46,11 +47,14 @@ class CodeRepoQA:
     def max_new_tokens(self) -> dict[str, int]:
         return {"mini": 40, "paper": 1024}
 
-    def build(self, scale: Scale, seed: int, index: int) -> Session:
+    def build(self, scale: Scale, seed: int, index: int, documents: Sequence[Repository] = ()) -> Session:
         """A repository that fills `scale.tokens`; the answer to a description is the code of one function.
 
-        Raises UserError at paper scale, and when there are fewer functions than turns.
+        Of `documents`, one repository after the other. Raises UserError at paper scale without any, and when there are
+        fewer functions than turns; a repository of `documents` may have fewer.
         """
+        if documents:
+            return self._excerpt(documents[index % len(documents)], scale, seed, index)
         require_mini(self, scale, "source repositories")
         rng = stream(self.name, scale, seed, index)
         language, repository = functions.repository(rng, scale, scale.tokens)
@@ -60,6 +64,18 @@ class CodeRepoQA:
         targets = [repository[place] for place in spread(rng, len(repository), scale.turns, scale.order)]
         asked = turns(targets, language, sid, spans)
         return Session(self.name, sid, context, tuple(asked), {"language": language, "repo": sid})
+
+    def _excerpt(self, repository: Repository, scale: Scale, seed: int, index: int) -> Session:
+        rng = stream(self.name, scale, seed, index)
+        limit = self.max_new_tokens[scale.name]
+        targets, units = repositories.sample(self.name, rng, repository, scale.turns, scale, limit)
+        context, spans = write(units)
+        if scale.order == "balanced":
+            rng.shuffle(targets)
+        found = repositories.locate(context, targets, spans)
+        asked = turns(targets, repository.language, repository.name, found)
+        meta = {"language": repository.language, "repo": repository.name}
+        return Session(self.name, f"{self.name}-{index:05d}", context, tuple(asked), meta)
 
 
 CODE_REPOQA = CodeRepoQA()

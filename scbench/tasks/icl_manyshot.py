@@ -5,13 +5,14 @@ At mini scale each family keeps its parent's subject, but the label depends on k
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scbench.errors import UserError
 from scbench.sessions import Session, Span, Turn
-from scbench.tasks import icl_items
 from scbench.tasks.base import Scale, Writer, belongs, spread, stream
+from scbench.tasks.documents import Examples
+from scbench.tasks.mini import require_mini
 from scbench.tasks.retr_kv import code
 
 LETTERS = "ABCDEFG"
@@ -25,7 +26,7 @@ FEAST_KINDS = tuple(
 FEASTS = ("Day", "Eve", "Fair", "Feast", "Games", "March", "Vigil", "Week")
 
 PAPER_SHOTS = 150
-PAPER_SESSIONS_A_CONTEXT = 18
+SESSIONS_A_CONTEXT = 18
 SHOTS_A_KEY = 4
 
 
@@ -127,14 +128,16 @@ class IclManyshot:
     def max_new_tokens(self) -> dict[str, int]:
         return {"mini": 4, "paper": 10}
 
-    def build(self, scale: Scale, seed: int, index: int) -> Session:
+    def build(self, scale: Scale, seed: int, index: int, documents: Sequence[Examples] = ()) -> Session:
         """Labelled examples that fill `scale.tokens`, then `scale.turns` unlabelled ones.
 
-        At paper scale (150 examples by default, shared by 18 sessions) the tracking and date items are generated with
-        computed answers; the translation items cannot be generated and need rows of BIG-Bench-Hard.
+        Of `documents`, one kind each, 150 examples (as many as fit `scale.tokens`) that 18 sessions share. Raises
+        UserError at paper scale without any, and when there are too few examples or keys to ask about.
         """
-        build = self._paper if scale.name == "paper" else self._mini
-        return build(scale, seed, index)
+        if documents:
+            return self._examples(documents, scale, seed, index)
+        require_mini(self, scale, "the labelled examples of BIG-Bench-Hard")
+        return self._mini(scale, seed, index)
 
     def _mini(self, scale: Scale, seed: int, index: int) -> Session:
         rng = stream(self.name, scale, seed, index)
@@ -164,22 +167,22 @@ class IclManyshot:
             turns.append(Turn(family.question(rng, key), (label[key],), self.name, tuple(spans[key])))
         return Session(self.name, f"{self.name}-{index:05d}", text.text, tuple(turns), {"subtask": family.name})
 
-    def _paper(self, scale: Scale, seed: int, index: int) -> Session:
-        kinds = tuple(icl_items.ITEMS)
-        kind = kinds[index // PAPER_SESSIONS_A_CONTEXT % len(kinds)]
-        group = index // (PAPER_SESSIONS_A_CONTEXT * len(kinds))
-        shared = stream(f"{self.name}/{kind}/context", scale, seed, group)
-        own = stream(self.name, scale, seed, index)
-        draw = icl_items.ITEMS[kind]
-        shots = (f"{question}\nAnswer: ({letter})\n\n" for question, letter in iter(lambda: draw(shared), None))
-        taken = [next(shots) for _ in range(PAPER_SHOTS)] if scale.tokens is None else scale.take(shots)
-        context = "".join(taken)
-        turns: dict[str, Turn] = {}
-        while len(turns) < scale.turns:
-            question, letter = draw(own)
-            if question not in context:
-                turns[question] = Turn(question, (letter,), self.name)
-        return Session(self.name, f"{self.name}-{index:05d}", context, tuple(turns.values()), {"subtask": kind})
+    def _examples(self, documents: Sequence[Examples], scale: Scale, seed: int, index: int) -> Session:
+        context, place = divmod(index, SESSIONS_A_CONTEXT)
+        kind = documents[context % len(documents)]
+        items = list(dict.fromkeys(kind.items))
+        stream(f"{self.name}/{kind.name}", scale, seed, context // len(documents)).shuffle(items)
+        held = SESSIONS_A_CONTEXT * scale.turns
+        if held >= len(items):
+            raise UserError(
+                f"{self.name}: data.turns {scale.turns}: {SESSIONS_A_CONTEXT} sessions ask about {held} examples of "
+                f"{kind.name} and show the others, but there are {len(items)}; lower data.turns"
+            )
+        shots = [f"{question}\nAnswer: ({letter})\n\n" for question, letter in items[held:][:PAPER_SHOTS]]
+        text = "".join(shots if scale.tokens is None else scale.take(shots)).rstrip()
+        asked = items[place * scale.turns : (place + 1) * scale.turns]
+        turns = tuple(Turn(question, (letter,), self.name) for question, letter in asked)
+        return Session(self.name, f"{self.name}-{index:05d}", text, turns, {"subtask": kind.name})
 
 
 ICL_MANYSHOT = IclManyshot()

@@ -14,9 +14,12 @@ T = TypeVar("T")
 
 
 def require_mini(task: Task, scale: Scale, corpus: str) -> None:
-    """Raise UserError unless `scale` is one that can be built without a corpus; `corpus` names what is read."""
+    """Raise UserError unless `scale` is one that can be generated; `corpus` names what it is made from otherwise."""
     if scale.name != "mini":
-        raise UserError(f"{task.name}: data.scale {scale.name!r} needs a corpus of {corpus}; set data.scale to 'mini'")
+        raise UserError(
+            f"{task.name}: data.scale {scale.name!r} is made from {corpus}, and none are given; name yours "
+            "(docs/corpus.md), or set data.scale to 'mini'"
+        )
     if scale.tokens is None or scale.tokens < task.min_tokens:
         raise UserError(
             f"{task.name}: data.tokens {scale.tokens} is too short a context; "

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scbench.errors import UserError
-from scbench.sessions import Session, Turn
-from scbench.tasks import en_sum, papers
-from scbench.tasks.base import Scale, stream
+from scbench.sessions import Session, Span, Turn
+from scbench.tasks import en_sum, papers, shelves
+from scbench.tasks.base import Scale, spread, stream
+from scbench.tasks.documents import Paper
 from scbench.tasks.mini import composed, constants, fill, require_mini, require_room
 from scbench.tasks.mixing import Unit, alternate, insert_evenly, shares, targets, write
 
@@ -42,6 +43,10 @@ class Needle:
     sentence: str
     query: str
     number: str
+
+    def turn(self, span: Span) -> Turn:
+        """The question for it, hidden at `span`."""
+        return Turn(self.query, (self.number,), "needle", (span,))
 
 
 def needles(rng: random.Random, count: int, scale: Scale) -> list[Needle]:
@@ -80,11 +85,14 @@ class MixSumNiah:
     def max_new_tokens(self) -> dict[str, int]:
         return {"mini": 32, "paper": 800}
 
-    def build(self, scale: Scale, seed: int, index: int) -> Session:
+    def build(self, scale: Scale, seed: int, index: int, documents: Sequence[Paper] = ()) -> Session:
         """Documents and pass keys, one more than is asked for (five at eight turns), that fill `scale.tokens`.
 
-        Raises UserError at paper scale, and when there are fewer documents than summaries asked.
+        Of `documents`, eight whole papers with the pass keys between their paragraphs. Raises UserError at paper scale
+        without any, and when there are fewer documents than summaries asked; a shelf of `documents` may have fewer.
         """
+        if documents:
+            return self._shelf(documents, scale, seed, index)
         require_mini(self, scale, "papers")
         rng = stream(self.name, scale, seed, index)
         summaries, lookups = shares(scale.turns)
@@ -94,10 +102,22 @@ class MixSumNiah:
         require_room(self, scale, summaries, len(documents), "documents")
         context, spans = write(with_needles(papers.units(documents), hidden))
         first, second = targets(rng, (len(documents), len(hidden)), scale)
-        asked = [
-            Turn(hidden[place].query, (hidden[place].number,), "needle", (spans["needle", place],)) for place in second
-        ]
+        asked = [hidden[place].turn(spans["needle", place]) for place in second]
         turns = alternate(en_sum.turns([documents[place] for place in first], spans), asked)
+        return Session(self.name, f"{self.name}-{index:05d}", context, tuple(turns))
+
+    def _shelf(self, documents: Sequence[Paper], scale: Scale, seed: int, index: int) -> Session:
+        rng = stream(self.name, scale, seed, index)
+        summaries, lookups = shares(scale.turns)
+        shelf = shelves.shelf(self.name, documents, scale, seed, index)
+        hidden = needles(rng, lookups + 1, scale)
+        context, spans = write(with_needles(shelves.units(shelf), hidden))
+        known = shelves.summarised(shelf)
+        first = spread(rng, len(known), min(summaries, len(known)), scale.order)
+        # Where the shelf has fewer summaries than are wanted, the two kinds still take turns.
+        second = spread(rng, len(hidden), min(lookups, len(first)), scale.order)
+        asked = [hidden[place].turn(spans["needle", place]) for place in second]
+        turns = alternate([known[place].turn(spans) for place in first], asked)
         return Session(self.name, f"{self.name}-{index:05d}", context, tuple(turns))
 
 

@@ -1,18 +1,19 @@
-"""The three story tasks at mini scale: En.QA, Zh.QA and En.MultiChoice ask about a made-up story, one a session."""
+"""The three story tasks: En.QA, Zh.QA and En.MultiChoice ask about a made-up story or about a book, one a session."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from scbench.errors import UserError
 from scbench.sessions import Session, Span, Turn
+from scbench.tasks import books
 from scbench.tasks.base import Scale, Writer, spread, stream
+from scbench.tasks.documents import Book
 from scbench.tasks.story_lexicon import Lexicon
 from scbench.tasks.story_questions import OPTIONS, Question, Story, distractors, draw_options, questions_about
 from scbench.tasks.story_world import FOUNDERS, Fact, World, sentences
 
-LETTERS = "ABCD"
 MOOD_SHARE = 0.15
 # Not every fact supports an aggregate question: this makes about 22 % of the questions aggregate at 1,024 tokens.
 AGGREGATE_SHARE = 0.26
@@ -104,11 +105,14 @@ class StoryTask:
     def max_new_tokens(self) -> dict[str, int]:
         return {"mini": 8, "paper": 40}
 
-    def build(self, scale: Scale, seed: int, index: int) -> Session:
+    def build(self, scale: Scale, seed: int, index: int, documents: Sequence[Book] = ()) -> Session:
         """A story and `scale.turns` questions about as many facts, one fact from each equal slot of the story.
 
-        Raises UserError at paper scale, and when the story is too short for the questions.
+        Of `documents`, a book and its questions instead. Raises UserError at paper scale without a book, and when the
+        story is too short for the questions.
         """
+        if documents:
+            return books.session(self.name, documents, scale, seed, index, self.multiple_choice)
         self._check(scale)
         rng = stream(self.name, scale, seed, index)
         story = tell(self.lexicon, scale, rng)
@@ -126,8 +130,8 @@ class StoryTask:
     def _check(self, scale: Scale) -> None:
         if scale.name == "paper":
             raise UserError(
-                f"{self.name}: data.scale paper reads a corpus of books, and only data.scale mini generates this task; "
-                "set data.scale to mini"
+                f"{self.name}: data.scale paper is made from books, and none are given; name yours (docs/corpus.md), "
+                "or set data.scale to mini"
             )
         if scale.tokens is None or scale.tokens < self.min_tokens:
             raise UserError(
@@ -147,5 +151,5 @@ class StoryTask:
         if not self.multiple_choice:
             return Turn(question.text, (question.answer,), self.name, question.evidence)
         options = draw_options(story, question, rng)
-        letter = LETTERS[options.index(question.answer)]
+        letter = books.LETTERS[options.index(question.answer)]
         return Turn(question.text, (question.answer, letter), self.name, question.evidence, options)
