@@ -10,10 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scbench.canonical import digest_text, digest_value
+from scbench.canonical import digest_file, digest_text, digest_value
 from scbench.places import OWN_METHODS, ROOT
 
 OURS = ("scbench", "scripts", "kernels")
+
+_MADE: dict[str, dict[str, Any]] = {}
 
 
 def digest(modules: Iterable[str]) -> str:
@@ -21,14 +23,28 @@ def digest(modules: Iterable[str]) -> str:
 
     Raises ModuleNotFoundError for a name that has no source file in the repository or among the user's own methods.
     """
-    names = {name for module in modules for name in _expand(module)}
-    return digest_value({name: module_digest(name) for name in names})
+    given = sorted(set(modules))
+    names = sorted({name for module in given for name in expand(module)})
+    found = {name: module_digest(name) for name in names}
+    sources = {name: digest_file(source_file(name)) for name in names}
+    value = digest_value(found)
+    _MADE[value] = {"given": given, "modules": found, "sources": sources}
+    return value
+
+
+def made(value: str) -> dict[str, Any] | None:
+    """What is behind the digest `value`, if this process made it.
+
+    given: the names it was asked for; modules: name -> digest of each module, whose own digest `value` is; sources:
+    name -> sha256 of its file.
+    """
+    return _MADE.get(value)
 
 
 def closure(modules: Iterable[str]) -> frozenset[str]:
     """`modules` and every module of this repository that they import, directly or not (names, packages expanded)."""
     found: set[str] = set()
-    waiting = [name for module in modules for name in _expand(module)]
+    waiting = [name for module in modules for name in expand(module)]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -106,7 +122,8 @@ def _root(module: str) -> Path:
     return OWN_METHODS.parent if module.split(".")[0] == OWN_METHODS.name else ROOT
 
 
-def _expand(module: str) -> list[str]:
+def expand(module: str) -> list[str]:
+    """`module`, or of a package every module in it. Raises ModuleNotFoundError."""
     path = source_file(module)
     if path.name != "__init__.py":
         return [module]

@@ -4,7 +4,9 @@ The store is asked before any weights are loaded. A session finished in all cell
 that is killed loses the session it was at.
 """
 
+import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from scbench.journal import Entry, Turns
 from scbench.leases import Owner
 from scbench.plan import Cell, Shard, Unit, unit_parts
 from scbench.progress import Progress
-from scbench.provenance import record
+from scbench.provenance import named, observe, record
 from scbench.records import Observation, Result
 from scbench.sessions import Session, read_sessions
 from scbench.store import Store, writing
@@ -55,6 +57,7 @@ class ShardRun:
         self._computer: Computing | None = None
         self._machine = cellkey.machine(study)
         self._keys: dict[tuple[str, ...], str] = {}
+        self._load_seconds: float | None = None
 
     def run(self) -> Summary:
         """Compute what is missing and write every part of the shard.
@@ -134,21 +137,35 @@ class ShardRun:
     def _compute(self, store: Store, session: Session, cells: Sequence[Cell]) -> None:
         if self._computer is None:
             self.progress.say(f"loading {self.shard.model.name}")
+            started = time.perf_counter()
             self._computer = self._start()
+            self._load_seconds = round(time.perf_counter() - started, 3)
         results = self._computer.compute(session, cells)
         store.append(Entry(self._key(cell), session.digest, turns) for cell, turns, _ in results)
-        self._observe([observation for _, _, observations in results for observation in observations])
+        self._observe([(cell, observation) for cell, _, observations in results for observation in observations])
         self.progress.advance(len(cells))
 
-    def _observe(self, observations: Sequence[Observation]) -> None:
-        path = Path(places.observations_directory(self.study.name)) / f"{self.shard.name}.jsonl"
+    @property
+    def _observations(self) -> Path:
+        return Path(places.observations_directory(self.study.name)) / f"{self.shard.name}.jsonl"
+
+    def _observe(self, observations: Sequence[tuple[Cell, Observation]]) -> None:
+        seen = observe()
+        where = {name: seen[name] for name in ("host", "environment", "lock")}
+        lines = [
+            canonical_json(asdict(observation) | where | {"key": self._key(cell)}) for cell, observation in observations
+        ]
+        path = self._observations
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a", encoding="utf-8") as file:
-                file.writelines(f"{canonical_json(asdict(observation))}\n" for observation in observations)
+                file.writelines(f"{line}\n" for line in lines)
 
     def _write(self, store: Store, unit: Unit, sessions: Sequence[Session]) -> None:
         """Publish the unit's cells and write the files that the plan declares, each with its sidecar."""
+        turns = _observed(self._observations, {session.sid for session in sessions})
+        model = {name: getattr(unit.model, name) for name in ("hub", "revision", "licence")}
+        model["path"] = named(unit.model.directory)
         for part in unit_parts(self.study, unit):
             cell, key = part.cell, self._key(part.cell)
             fields = cellkey.fields(self.study, cell) | {"machine": self._machine}
@@ -162,7 +179,32 @@ class ShardRun:
             identity |= {"task": cell.task, "first": part.first, "stop": part.stop, "key": key, "fields": fields}
             with writing(part.path):
                 write_atomically(part.path, "".join(f"{canonical_json(asdict(result))}\n" for result in results))
-                record([part.path], [places.sessions_file(self.study.name, cell.task)], identity)
+                seen = {"model": model, "load_seconds": self._load_seconds, "computed": _summary(turns[key])}
+                seen["computed"]["of"] = len(results)
+                inputs = [places.sessions_file(self.study.name, cell.task)]
+                record([part.path], inputs, identity, seen, libraries=cellkey.LIBRARIES)
+
+
+def _observed(path: Path, sessions: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """Key of a cell -> what was observed of its turns in `sessions`, by all runs of this shard, the last of each."""
+    found: dict[str, dict[tuple[str, int], dict[str, Any]]] = defaultdict(dict)
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            seen = json.loads(line)
+            if seen["session"] in sessions:
+                found[seen["key"]][seen["session"], seen["turn"]] = seen
+        except (ValueError, KeyError):
+            continue  # a kill tore the line, or it was written before observations named their cell's key
+    return defaultdict(list, {key: list(turns.values()) for key, turns in found.items()})
+
+
+def _summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many turns were observed, in how many seconds and where; other turns came from the store, from other jobs."""
+    seconds = {name: round(sum(turn[name] for turn in turns), 3) for name in ("prompt_seconds", "decode_seconds")}
+    where = {
+        name: sorted({turn[name] for turn in turns} - {None}) for name in ("device", "host", "environment", "lock")
+    }
+    return {"turns": len(turns)} | seconds | where
 
 
 def _results(study: Study, cell: Cell, session: Session, turns: Turns) -> list[Result]:

@@ -21,6 +21,7 @@ from scbench.shard import ShardRun, Summary
 from scbench.store import Store
 from scbench.study import load_study
 from scripts import infer
+from tests.provenance.stable import stable_bytes
 
 SESSIONS = 4
 
@@ -87,8 +88,8 @@ def run(computer: FakeComputer, plan: Plan | None = None) -> Summary:
 
 
 def declared(study: str = "smoke") -> dict[str, bytes]:
-    """Path -> bytes of every declared part and its sidecar."""
-    return {str(path): path.read_bytes() for path in sorted(Path(f"results/{study}/cells").rglob("*.json*"))}
+    """Path -> bytes of every declared part and its sidecar, what was observed left out."""
+    return {str(path): stable_bytes(path) for path in sorted(Path(f"results/{study}/cells").rglob("*.json*"))}
 
 
 def stored() -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from scbench.artifacts import Artifact
 from scbench.artifacts.board import read_board
+from scbench.artifacts.registered import read_registry
 from scbench.canonical import digest_value
 from scbench.cellkey import version
 from scbench.study import Study
@@ -20,12 +21,13 @@ def identity(artifact: Artifact, study: Study) -> dict[str, Any]:
     """
     # How the work was cut into jobs decides no number; what it decided shows in the inputs.
     settings = {key: value for key, value in study.resolved().items() if key != "execution"}
-    return {
+    stated = {"registry": asdict(read_registry(study))} if artifact.needs == "registry" else {}
+    return stated | {
         "artifact": artifact.name,
         "study": settings,
         "board": asdict(read_board(study)),
         "tasks": {name: {key: getattr(task, key) for key in ABOUT} for name, task in TASKS.items()},
-        "code": artifact.code_digest(),
+        "code": artifact.code(),
     }
 
 

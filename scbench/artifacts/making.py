@@ -6,11 +6,14 @@ from pathlib import Path
 from scbench.artifacts import artifact
 from scbench.artifacts.board import read_board
 from scbench.artifacts.identity import identity
+from scbench.artifacts.registered import read_registry
 from scbench.artifacts.stamp import make_stamp
 from scbench.errors import UserError
 from scbench.provenance import lineage, record
 from scbench.store import writing
 from scbench.study import read_study
+
+NEEDED = {"scores": ("--scores",), "sessions": ("--sessions", "--tokenizer"), "registry": ()}
 
 
 def make(
@@ -33,15 +36,17 @@ def make(
     wanted = artifact(name, kind)
     wanted.files(out)
     given = {"--scores": bool(scores), "--sessions": bool(sessions), "--tokenizer": tokenizer is not None}
-    needed = {"--scores"} if wanted.needs == "scores" else {"--sessions", "--tokenizer"}
+    needed = NEEDED[wanted.needs]
     for option, present in given.items():
         if present and option not in needed:
-            raise UserError(f"{option}: {name} is not made from it; give {' and '.join(sorted(needed))} alone")
+            raise UserError(f"{option}: {name} is not made from it; give {' and '.join(needed) or '--config'} alone")
         if not present and option in needed:
             raise UserError(f"{option}: {name} is made from it and it is missing; name the files of the study")
     study = read_study(config)
     board = read_board(study)
-    if wanted.needs == "scores":
+    if wanted.needs == "registry":
+        inputs, source = [], read_registry(study)
+    elif wanted.needs == "scores":
         from scbench.artifacts.scored import read_scores
 
         inputs = list(scores)

@@ -1,5 +1,10 @@
-"""Where a file came from, written beside it: inputs and outputs by sha256, key fields, versions, lineage."""
+"""Where a file came from, written beside it: inputs and outputs by sha256, key fields, versions, lineage.
 
-from scbench.provenance.sidecar import lineage, record, short, short_digest, sidecar_path
+`record` writes it and `audit` proves it; a ledger remembers what was recorded when. Nothing here needs more than the
+standard library but what recomputes (`replay`), explains scores (`explain`) or exports (`crate`).
+"""
 
-__all__ = ["lineage", "record", "short", "short_digest", "sidecar_path"]
+from scbench.provenance.observation import observe
+from scbench.provenance.sidecar import lineage, named, record, short, short_digest, sidecar_path
+
+__all__ = ["lineage", "named", "observe", "record", "short", "short_digest", "sidecar_path"]

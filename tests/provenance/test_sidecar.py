@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from scbench import codedigest
 from scbench.errors import UserError
+from scbench.places import ROOT
 from scbench.provenance import lineage, record, short, short_digest, sidecar_path
+from tests.provenance.stable import stable_bytes
 
 IDENTITY = {"study": "mini", "seed": 7, "methods": {"snapkv": {"budget": 0.125}}}
 
@@ -79,22 +82,57 @@ def test_lineage_does_not_depend_on_where_or_when_the_inputs_lie(run_directory: 
     assert lineage(IDENTITY, ["elsewhere/renamed.parquet"]) == before
 
 
-def test_a_rerun_leaves_the_same_bytes(run_directory: Path):
+def test_a_rerun_leaves_the_same_bytes_but_for_what_was_observed(run_directory: Path):
     record(["out.tex"], ["in/a.parquet", "in/b.parquet"], IDENTITY, libraries=["numpy"])
-    before = sidecar_path("out.tex").read_bytes()
+    before = stable_bytes(sidecar_path("out.tex"))
     os.utime("out.tex", (0, 0))
     record(["out.tex"], ["in/b.parquet", "in/a.parquet"], dict(reversed(IDENTITY.items())), libraries=["numpy"])
-    assert sidecar_path("out.tex").read_bytes() == before
+    assert stable_bytes(sidecar_path("out.tex")) == before
 
 
-def test_an_observation_is_kept_apart_and_only_on_request(run_directory: Path):
+def test_an_observation_is_kept_apart_and_the_seal_is_over_it_too(run_directory: Path):
     record(["out.tex"], ["in/a.parquet"], IDENTITY)
-    without = sidecar()
-    record(["out.tex"], ["in/a.parquet"], IDENTITY, {"host": "node7", "seconds": 1.5})
-    observed = sidecar()
-    assert "observation" not in without
-    assert observed.pop("observation") == {"host": "node7", "seconds": 1.5}
-    assert observed == without
+    before = sidecar()
+    record(["out.tex"], ["in/a.parquet"], IDENTITY, {"host": "node7", "turns": 3})
+    after = sidecar()
+    assert (after["observation"]["host"], after["observation"]["turns"]) == ("node7", 3)
+    assert {"command", "started", "finished", "peak_bytes", "hardware", "commit", "lock"} <= set(before["observation"])
+    assert before.pop("observation") != after.pop("observation")
+    assert before.pop("seal") != after.pop("seal")
+    assert after == before
+
+
+def test_the_whole_lock_and_the_whole_environment_are_on_record(run_directory: Path):
+    record(["out.tex"], ["in/a.parquet"], IDENTITY)
+    seen = sidecar()["observation"]
+    assert seen["lock"] == hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
+    environment = json.loads(Path(f"results/provenance/environments/{seen['environment']}.json").read_text())
+    assert any(name.startswith("torch-") for name in environment["distributions"])
+
+
+def test_the_lineage_of_an_input_enters_that_of_its_output(run_directory: Path):
+    def recorded(seed: int) -> str:
+        record(["in/a.parquet"], [], {"seed": seed})
+        record(["out.tex"], ["in/a.parquet"], IDENTITY)
+        assert sidecar()["inputs"][0]["lineage"] == json.loads(sidecar_path("in/a.parquet").read_text())["lineage"]
+        return sidecar()["lineage"]
+
+    # Of the same bytes, and yet from something else.
+    assert recorded(1) == recorded(1) != recorded(2)
+
+
+def test_an_input_whose_sidecar_cannot_be_read_counts_by_its_bytes(run_directory: Path):
+    before = lineage(IDENTITY, ["in/a.parquet"])
+    sidecar_path("in/a.parquet").write_text("{}")
+    assert lineage(IDENTITY, ["in/a.parquet"]) == before
+
+
+def test_the_code_behind_a_digest_is_on_record(run_directory: Path):
+    code = codedigest.digest(["scbench.canonical"])
+    record(["out.tex"], [], {"code": {"core": code}})
+    kept = sidecar()["observation"]["code"][code]
+    manifest = json.loads(Path(f"results/provenance/code/{kept}.json").read_text())
+    assert list(manifest["modules"]) == ["scbench.canonical"]
 
 
 def test_every_output_gets_its_own_sidecar_with_one_lineage(run_directory: Path):
