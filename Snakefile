@@ -16,13 +16,17 @@ if not workflow.overwrite_configfiles:
 
 include: "rules/common.smk"
 include: "rules/models.smk"
+include: "rules/classifiers.smk"
 include: "rules/patterns.smk"
+include: "rules/raw.smk"
 include: "rules/sessions.smk"
 include: "rules/baseline.smk"
 include: "rules/inference.smk"
 include: "rules/scores.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
+include: "rules/reports.smk"
+include: "rules/provenance.smk"
 
 
 rule all:
@@ -33,3 +37,4 @@ rule all:
 
 onstart:
     start_run()
+    fold_ledger()

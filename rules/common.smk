@@ -8,12 +8,15 @@ from shlex import quote
 
 from snakemake.logging import logger
 
-from scbench import baseline, cellkey, codedigest, places, sessionkey, trainkey
+from scbench import baseline, cellkey, codedigest, corpus, places, sessionkey, trainkey
 from scbench.artifacts import ARTIFACTS, identity
 from scbench.canonical import digest_value, write_atomically
 from scbench.errors import UserError
 from scbench.models import EXPORTED, REPORT, read_models
 from scbench.plan import job_minutes, make_plan
+from scbench.provenance import ledger
+from scbench.provenance.settings import record_study
+from scbench.raw import needs, read_sources
 from scbench.schema import read_yaml
 from scbench.store import check_writable, writing
 from scbench.study import load_study
@@ -59,7 +62,7 @@ if workflow.is_main_process:
 def start_run():
     """Before the first job: refuse what cannot run, write the resolved study that the commands read."""
     names = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    if STUDY.pending and any(name == "build_sessions" or name.startswith("infer_") for name in names):
+    if STUDY.pending and any(name.startswith("infer_") for name in names):
         raise SystemExit(
             f"error: {STUDY.origin}: this version cannot run {'; '.join(STUDY.pending)}; "
             "take them out of the study, or add -n to see the plan alone"
@@ -71,6 +74,8 @@ def start_run():
         if not os.path.isfile(path) or open(path, encoding="utf-8").read() != text:
             with writing(path):
                 write_atomically(path, text)
+        with writing(path):
+            record_study(path, workflow.overwrite_configfiles or [f"{workflow.basedir}/config.yaml"])
     except UserError as error:
         raise SystemExit(f"error: {error}")
 
@@ -88,6 +93,21 @@ def training_directory(name):
 def awaited_files(model):
     """What a job that reads `model` waits for: the files of one that is trained here, nothing of a pinned one."""
     return model_files(model.name) if model.awaited else []
+
+
+def raw_inputs(task):
+    """The fetched files that the sessions of a task are made from."""
+    return [places.raw_file(source, file) for source, file in needs(STUDY, task)]
+
+
+def at_hand(task):
+    """Whether the sessions of a task can be made without the network: what they are made from is here or in a mirror."""
+    mirror = STUDY.data.mirror
+    places_of = [
+        [places.raw_file(source, file), *([f"{mirror}/{source}/{file}"] if mirror else [])]
+        for source, file in needs(STUDY, task)
+    ]
+    return not corpus.lacks_folder(STUDY.data, task) and all(any(map(os.path.isfile, found)) for found in places_of)
 
 
 def shard_digest(shard):
@@ -123,9 +143,11 @@ def score_files():
 
 
 def artifact_inputs(artifact):
-    """What an artifact is made from: all scores, or the sessions alone."""
+    """What an artifact is made from: all scores, the sessions, or the study alone."""
     if artifact.needs == "scores":
         return score_files()
+    if artifact.needs == "registry":
+        return []
     return [places.sessions_file(STUDY.name, task) for task in STUDY.tasks]
 
 
@@ -139,4 +161,20 @@ def artifact_options(artifact):
     """How the command is told about what it is made from, which follows these words."""
     if artifact.needs == "scores":
         return ["--scores"]
+    if artifact.needs == "registry":
+        return []
     return ["--tokenizer", str(STUDY.models[0].directory / "tokenizer.json"), "--sessions"]
+
+
+def offered_files():
+    """Every table and figure of the study, as figures/ shows it."""
+    return [f"figures/{name}{suffix}" for name, artifact in ARTIFACTS.items() for suffix in artifact.suffixes]
+
+
+def fold_ledger():
+    """Append what jobs have recorded; a ledger that is broken or cannot be written stops no run, an audit tells."""
+    try:
+        with writing(ledger.DIRECTORY):
+            ledger.fold()
+    except UserError as error:
+        logger.warning(f"warning: {error}")

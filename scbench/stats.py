@@ -10,8 +10,8 @@ The public functions take a frame of scored turns (the columns of `scbench.recor
 without one of its sub-metrics, a category without one of its tasks and an average without one of its categories are
 NaN, and `missing`, a tuple of names, says what they lack. Nothing is ever counted as 0 because it is absent.
 
-Inside, means are frames with one column for the scores as they are (column 0) and one for each bootstrap draw, so that
-an interval goes through exactly the same steps as the number it belongs to.
+Intervals and tests of tables and figures are in `scbench.intervals`. Inside, means are frames with one column for the
+scores as they are (column 0) and one for each bootstrap draw, for the percentile intervals of the models' cards.
 """
 
 import zlib
@@ -29,6 +29,10 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     category: tuple(name for name, task in TASKS.items() if task.category == category)
     for category in ("string", "semantic", "global", "multi")
 }
+# What each task weighs in the categories and in the average.
+WEIGHTS: dict[str, dict[str, float]] = {
+    category: dict.fromkeys(tasks, 1 / len(tasks)) for category, tasks in CATEGORIES.items()
+} | {"average": {task: 1 / len(tasks) / len(CATEGORIES) for tasks in CATEGORIES.values() for task in tasks}}
 FLOOR_POINTS = 30.0
 
 _PARTS = tuple((name, subtask) for name, task in TASKS.items() for subtask in task.subtasks)
@@ -104,7 +108,7 @@ def turn_means(scores: pd.DataFrame, profile: str = "strict", bootstrap: Bootstr
     Group `score` by some of its index levels, take means, and hand the result to `summarise`.
     Raises UserError for an unknown profile or task and for a missing column.
     """
-    frame = _scored(scores, profile)
+    frame = scored_turns(scores, profile)
     score, sessions = [], []
     for (_, task), block in frame.groupby(["study", "task"]):
         groups = block.groupby(_TURN)["score"]
@@ -135,8 +139,11 @@ def summarise(means: pd.DataFrame, bootstrap: Bootstrap | None = None) -> pd.Dat
     return tidy.reset_index()
 
 
-def _scored(scores: pd.DataFrame, profile: str) -> pd.DataFrame:
-    """The turns that have a score, with `score` in percent."""
+def scored_turns(scores: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """The turns that have a score: RUN, task, subtask, turn, session and `score` in percent.
+
+    Raises UserError for an unknown profile or task, a missing column and a turn that stands twice.
+    """
     column = f"score_{profile}"
     lacking = [name for name in (*_TURN, "session", column) if name not in scores.columns]
     if lacking:

@@ -7,15 +7,18 @@ module of an artifact is named after it and offers two functions:
     write(frame, board, stamp, out) -> list[Path]   the files, one per suffix, written atomically and byte-identical
                                                     for the same frame and stamp
 
-where `source` is a frame of scored turns (needs "scores") or the study's sessions (needs "sessions").
+where `source` is a frame of scored turns (needs "scores"), one of the study's sessions (needs "sessions") or what the
+registries state (needs "registry").
 """
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 from scbench import codedigest
 from scbench.canonical import digest_file, digest_value
@@ -23,27 +26,56 @@ from scbench.errors import UserError
 from scbench.places import ROOT
 
 TEMPLATES = ROOT / "resources" / "templates"
+MEASUREMENTS = ROOT / "resources" / "measurements"
 
-_READERS = {"scores": "scored", "sessions": "sized"}
+_READERS = {"scores": "scored", "sessions": "sized", "registry": "registered"}
 # What an artifact's source goes through outside this package.
-_STEPS = {"scores": ("scbench.stats",), "sessions": ("scbench.prompts", "scbench.sessions")}
-_SUFFIXES = {"table": (".tex", ".csv"), "figure": (".pdf", ".png", ".csv")}
+_STEPS = {
+    "scores": ("scbench.intervals", "scbench.stats"),
+    "sessions": ("scbench.prompts", "scbench.published.counts", "scbench.sessions"),
+    "registry": (),
+}
+_LIBRARIES = {"scores": ("pyarrow", "scipy"), "sessions": ("pyarrow", "tokenizers"), "registry": ()}
+_SUFFIXES = {"table": (".tex", ".csv"), "figure": (".pdf", ".png", ".csv"), "report": (".md", ".json")}
+_DRAWN = {"table": ("jinja2",), "figure": ("matplotlib",), "report": ()}
+# What computes the masks of methods with a fixed pattern.
+_MASKS = (
+    "scbench.kv.banded",
+    "scbench.kv.dense",
+    "scbench.kv.hooks",
+    "scbench.methods.full",
+    "scbench.methods.generation.a_shape",
+    "scbench.methods.generation.tri_shape",
+    "scbench.methods.sink_window",
+)
+
+
+def measured() -> list[str]:
+    """The files of `MEASUREMENTS` that say what kernels cost, one a device."""
+    return sorted(path.name for path in MEASUREMENTS.glob("kernels-*.yaml"))
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One table or figure of the paper.
+    """One table or figure of the paper, or a report: words for a reader and the same for a program.
 
-    needs: `scores`, the scored turns of every row, task and mode of the study; `sessions`, its session files.
+    needs: `scores`, the scored turns of every row, task and mode of the study; `sessions`, its session files;
+        `registry`, nothing but what the methods and the study state.
+    values: files below resources/ with numbers of others that it shows.
+    layout: the template that its own extends, without `.tex.j2`.
+    steps: further modules that compute what it shows.
     """
 
     name: str
-    kind: Literal["table", "figure"]
-    needs: Literal["scores", "sessions"]
+    kind: Literal["table", "figure", "report"]
+    needs: Literal["scores", "sessions", "registry"]
+    values: tuple[str, ...] = ()
+    layout: str = ""
+    steps: tuple[str, ...] = ()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """What is written, the main file first; the .csv twin holds the same numbers."""
+        """What is written, the main file first; the .csv or .json twin holds the same numbers."""
         return _SUFFIXES[self.kind]
 
     @property
@@ -63,26 +95,26 @@ class Artifact:
     @property
     def libraries(self) -> tuple[str, ...]:
         """The distributions that it is made with."""
-        drawn = {"table": "jinja2", "figure": "matplotlib"}[self.kind]
-        return (drawn, "numpy", "pandas", "pyarrow", *(("tokenizers",) if self.needs == "sessions" else ()))
+        computed = ("torch",) if self.steps else ()
+        return (*_DRAWN[self.kind], "numpy", "pandas", *_LIBRARIES[self.needs], *computed)
 
     def code_digest(self) -> str:
-        """sha256 over what turns scores or sessions into the artifact: its modules and its templates.
+        """sha256 over what turns scores or sessions into the artifact (`code`)."""
+        return digest_value(self.code())
+
+    def code(self) -> dict[str, Any]:
+        """The digests of the artifact's modules, its templates and the values of others that it shows.
 
         Builders, methods and metrics are left out: they show in the bytes of the sessions and scores.
         """
-        modules = sorted(
-            name
-            for name in codedigest.closure([self.module, self.reader])
-            if name in _STEPS[self.needs] or name.startswith(f"{__name__}.")
-        )
-        templates = ("table.tex.j2", f"{self.name}.tex.j2") if self.kind == "table" else ()
-        return digest_value(
-            {
-                "modules": codedigest.digest(modules),
-                "templates": {name: digest_file(TEMPLATES / name) for name in templates},
-            }
-        )
+        modules = _reached((self.module, self.reader), _STEPS[self.needs]) | set(self.steps)
+        named = ("table", self.layout, self.name) if self.kind == "table" else ()
+        templates = [f"{name}.tex.j2" for name in named if name]
+        return {
+            "modules": codedigest.digest(modules),
+            "templates": {name: digest_file(TEMPLATES / name) for name in templates},
+            "values": {name: digest_file(ROOT / "resources" / name) for name in self.values},
+        }
 
     def files(self, out: str | Path) -> list[Path]:
         """The files beside `out`, whose own suffix must be one of `suffixes`. Raises UserError otherwise."""
@@ -97,11 +129,47 @@ class Artifact:
 ARTIFACTS: dict[str, Artifact] = {
     artifact.name: artifact
     for artifact in (
-        Artifact("table2", kind="table", needs="sessions"),
+        Artifact("table1", kind="table", needs="registry"),
+        Artifact("table2", kind="table", needs="sessions", values=("published/counts.csv",)),
+        Artifact("table3", kind="table", needs="sessions"),
         Artifact("table4", kind="table", needs="scores"),
+        Artifact("table5", kind="table", needs="scores"),
+        Artifact("table6", kind="table", needs="registry", values=("published/benchmarks.csv",)),
+        Artifact("table9", kind="table", needs="registry"),
+        Artifact("table11", kind="table", needs="scores", layout="tasks"),
+        Artifact("table12", kind="table", needs="scores", layout="tasks"),
         Artifact("figure3", kind="figure", needs="scores"),
+        Artifact("figure4", kind="figure", needs="scores"),
+        Artifact("figure5", kind="figure", needs="registry", steps=_MASKS),
+        Artifact("figure7", kind="figure", needs="scores"),
+        Artifact("figure8", kind="figure", needs="scores"),
+        Artifact("figure9", kind="figure", needs="scores"),
+        Artifact("figure10", kind="figure", needs="scores"),
+        Artifact(
+            "kernels", kind="figure", needs="registry", values=tuple(f"measurements/{name}" for name in measured())
+        ),
+        Artifact("claims", kind="report", needs="scores"),
+        Artifact("budgets", kind="table", needs="scores"),
+        Artifact("pareto", kind="figure", needs="scores"),
+        Artifact("published", kind="table", needs="scores", values=("published/categories.csv",)),
     )
 }
+
+
+def _reached(modules: Iterable[str], others: tuple[str, ...]) -> set[str]:
+    """`modules` and what they import, directly or not, of this package and of `others`."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (name.startswith(f"{__name__}.") or name in others):
+            found.add(name)
+            waiting.extend(_imports(name))
+    return found
+
+
+# Snakemake asks for every artifact's digest at every parse, and they share most modules.
+_imports = cache(codedigest.imports)
 
 
 def artifact(name: str, kind: str | None = None) -> Artifact:

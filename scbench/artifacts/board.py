@@ -12,6 +12,7 @@ from scbench.study import ITSELF, Row, Study, resolve
 
 FLOOR_TITLE = "No context"
 QUERY_AWARE = "Multi-request: each question was encoded together with the context (query_aware)"
+SHARED_CONTEXTS = "Sessions of ICL share a few contexts: its intervals are conditional on these"
 MODE_TITLES = {"multi_turn": "Multi-turn", "multi_request": "Multi-request"}
 
 
@@ -24,6 +25,8 @@ class Line:
     model_title, title: what a reader sees.
     budget: share or number of tokens kept and other settings, as shown: `1/8`, `256`, `bits 2`, `1/4 + 1/8` of a
         composition; else empty.
+    method: the name of its method. share: the budget it runs with as a share of the context; None of the floor, a
+        composition, a model that is its own method and a method that is not built yet.
     memory: the class of KV memory while decoding over a context of n tokens, `O(n)` or `sub-O(n)`, as its method states
         it; empty for the floor, a model that is its own method and a method that is not built yet.
     baseline: full attention, which the others are measured against; floor: the question without its context.
@@ -35,9 +38,18 @@ class Line:
     model_title: str
     title: str
     budget: str
+    method: str
+    share: float | None
     memory: str
     baseline: bool
     floor: bool
+
+    @property
+    def kind(self) -> str:
+        """How figures draw it: baseline, floor, or by the class of its memory (linear, sublinear, unstated)."""
+        if self.floor or self.baseline:
+            return "floor" if self.floor else "baseline"
+        return {"O(n)": "linear", "sub-O(n)": "sublinear"}.get(self.memory, "unstated")
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class Board:
 
     profile: the scoring profile that tables and figures show, `strict` or `compat`.
     sessions: task -> sessions that every cell of the task covers when it is complete; in the study's order of tasks.
+    order, query_aware: as in the study, for what may be concluded from it.
     caveats: what a reader has to know of how the study was run, a sentence each; none for a study like the paper's.
     """
 
@@ -54,6 +67,8 @@ class Board:
     lines: tuple[Line, ...]
     modes: tuple[str, ...]
     sessions: Mapping[str, int]
+    order: str
+    query_aware: bool
     caveats: tuple[str, ...] = ()
 
     @property
@@ -78,8 +93,16 @@ def read_board(study: Study) -> Board:
         lines=tuple(_line(study, model, row) for model in study.models for row in study.rows(model)),
         modes=study.modes,
         sessions={task: session_count(study, task) for task in study.tasks},
-        caveats=(QUERY_AWARE,) if study.query_aware and "multi_request" in study.modes else (),
+        order=study.data.order,
+        query_aware=study.query_aware,
+        caveats=_caveats(study),
     )
+
+
+def _caveats(study: Study) -> tuple[str, ...]:
+    shared = study.data.scale == "paper" and "icl_manyshot" in study.tasks
+    known = {QUERY_AWARE: study.query_aware and "multi_request" in study.modes, SHARED_CONTEXTS: shared}
+    return tuple(text for text, holds in known.items() if holds)
 
 
 def _line(study: Study, model: Model, row: Row) -> Line:
@@ -100,6 +123,8 @@ def _line(study: Study, model: Model, row: Row) -> Line:
         model_title=model.title,
         title=title,
         budget="" if row.method == ITSELF else _budget(study, row),
+        method=row.method,
+        share=None if floor or alone or method is None else resolve(study, row).get("budget"),
         memory="" if floor or alone or method is None else _memory(method.complexity["kv_size"]),
         baseline=row.method == ITSELF and not floor and not alone,
         floor=floor,

@@ -11,17 +11,22 @@ from scbench.artifacts.drawing import SOFT, Pen, separate
 LABEL_GAP = 6.4  # points of the y axis (0 to 100) between the centres of two labels
 
 
-def draw_curves(axes: Axes, points: pd.DataFrame, drawn: Mapping[str, Pen], titles: Mapping[str, str]) -> None:
+def draw_curves(
+    axes: Axes, points: pd.DataFrame, drawn: Mapping[str, Pen], titles: Mapping[str, str], *, named: bool = True
+) -> None:
     """Draw the columns method, turn, score, low, high (percent) of `points`; a missing score breaks its line.
 
-    A method without a single score has no line and its label says so.
+    named: write the methods' names beside the ends of their lines. A method without a single score has no line and its
+    label says so.
     """
     turns = sorted(points["turn"].unique()) or [1]
     ends: dict[str, float] = {}
     for method, pen in drawn.items():
         own = points[points["method"] == method].sort_values("turn")
-        x, y = own["turn"].astype(float), own["score"]
-        axes.fill_between(x, own["low"], own["high"], color=pen.color, alpha=0.10, linewidth=0)
+        x, y, low, high = (own[name].astype(float) for name in ("turn", "score", "low", "high"))
+        axes.fill_between(x, low, high, color=pen.color, alpha=0.10, linewidth=0)
+        if len(turns) == 1:
+            axes.vlines(x, low, high, color=pen.color, linewidth=0.8, alpha=0.6)
         axes.plot(
             x, y, color=pen.color, marker=pen.marker, linestyle=pen.linestyle, linewidth=pen.width, markeredgewidth=0
         )
@@ -31,18 +36,19 @@ def draw_curves(axes: Axes, points: pd.DataFrame, drawn: Mapping[str, Pen], titl
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    _label(axes, ends, turns[-1], drawn, titles)
+    if named:
+        _label(axes, ends, drawn, titles)
 
 
-def _label(
-    axes: Axes, ends: Mapping[str, float], last: int, drawn: Mapping[str, Pen], titles: Mapping[str, str]
-) -> None:
-    """The methods' names right of the last turn, moved apart where lines end close together."""
+def _label(axes: Axes, ends: Mapping[str, float], drawn: Mapping[str, Pen], titles: Mapping[str, str]) -> None:
+    """The methods' names right of the axes, moved apart where lines end close together."""
     places = separate([0.0 if math.isnan(end) else end for end in ends.values()], LABEL_GAP, 2, 98)
-    start, stop = last + 0.30, last + 0.62
+    left, right = axes.get_xlim()
+    step = (right - left) / 100  # however many turns there are, names stand as far from the axes
+    start, stop = right + step, right + 8 * step
     for (method, end), place in zip(ends.items(), places, strict=True):
         pen = drawn[method]
         title = titles[method] if not math.isnan(end) else f"{titles[method]} (missing)"
         axes.plot([start, stop], [end, place], color=SOFT, linewidth=0.5, clip_on=False)
-        axes.plot([stop + 0.16], [place], color=pen.color, marker=pen.marker, markeredgewidth=0, clip_on=False)
-        axes.text(stop + 0.34, place, title, color=pen.color, va="center", fontsize=8)
+        axes.plot([stop + 3.5 * step], [place], color=pen.color, marker=pen.marker, markeredgewidth=0, clip_on=False)
+        axes.text(stop + 7.5 * step, place, title, color=pen.color, va="center", fontsize=8)

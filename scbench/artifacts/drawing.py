@@ -137,9 +137,9 @@ def write_at(figure: Figure, left: float, bottom: float, text: str, **options: A
     figure.text(left / across, bottom / up, text, **options)
 
 
-def wrap(sentences: Iterable[str]) -> list[str]:
-    """The lines of a footer as wide as a page."""
-    return [line for sentence in sentences for line in textwrap.wrap(sentence, NOTE_COLUMNS)]
+def wrap(sentences: Iterable[str], columns: int = NOTE_COLUMNS) -> list[str]:
+    """The lines of a footer of `columns` characters, by default as wide as a page."""
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, columns)]
 
 
 def save(figure: Figure, stamp: Stamp, out: Path) -> list[Path]:

@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from scbench import stats
-from scbench.artifacts.board import MODE_TITLES, Board, Line
+from scbench.artifacts.board import MODE_TITLES, Board
 from scbench.artifacts.curves import draw_curves
 from scbench.artifacts.drawing import LINEAR, SOFT, SUBLINEAR, UNSTATED, add_axes, pens, save, style, wrap, write_at
 from scbench.artifacts.radar import draw_radar
 from scbench.artifacts.scored import holes, missing_text
 from scbench.artifacts.stamp import Stamp
+from scbench.artifacts.turns import gaps, turn_points
 from scbench.artifacts.twin import csv_text
 from scbench.canonical import write_atomically
 from scbench.tasks import TASKS
@@ -27,11 +28,9 @@ COLUMNS = [
     *("study", "profile", "method", "title", "memory", "panel", "mode", "category", "turn"),
     *("score", "low", "high", "n", "missing"),
 ]
-REQUESTS = 5  # the figure's x axis; a few published sessions go on longer
-INTERVAL = stats.Bootstrap(draws=1000, level=0.95, seed=0)
 SPOKES = {"string": "String", "semantic": "Semantic", "global": "Global", "multi": "Multi-task"}
 BANDS = (
-    "Bands: 95 % bootstrap intervals over sessions. Panel (a) leaves out the mixed tasks, whose turns change between "
+    "Bands: 95 % intervals over sessions. Panel (a) leaves out the mixed tasks, whose turns change between "
     "two kinds of question."
 )
 WIDTH, NOTE_HEIGHT = 7.8, 0.125  # inches
@@ -66,10 +65,10 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
 
 def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     """Both panels from one profile's rows of `frame`."""
-    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *_gaps(shown), stamp.line])
+    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *gaps(shown), stamp.line])
     base = 0.62 + NOTE_HEIGHT * len(notes)  # inches below the panels
     figure = Figure(figsize=(WIDTH, base + 3.0))
-    kinds = {group: _kind(lines[0]) for group, lines in board.groups.items()}
+    kinds = {group: lines[0].kind for group, lines in board.groups.items()}
     drawn = pens(kinds.items())
     titles = {group: lines[0].title for group, lines in board.groups.items()}
 
@@ -104,25 +103,8 @@ def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
 def _requests(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
     """Each method's mean over its models and the tasks that ask one kind of question, turn by turn."""
     tasks = [task for task in board.sessions if len(TASKS[task].subtasks) == 1]
-    asked = scores[(scores["mode"] == "multi_turn") & scores["task"].isin(tasks) & (scores["turn"] <= REQUESTS)]
-    if asked.empty:
-        return []
-    keys = ["model", "method", "task", "turn"]
-    means = stats.turn_means(asked, profile, INTERVAL).score
-    means = means.droplevel([name for name in means.index.names if name not in keys])
-    turns = sorted(asked["turn"].unique())
-    count = asked[asked[f"score_{profile}"].notna()].groupby(["model", "method", "turn"]).size()
-    parts, rows = {}, []
-    for group, lines in board.groups.items():
-        for turn in turns:
-            cells = [(line.model, line.label, task, turn) for line in lines for task in tasks]
-            # A cell that is missing leaves the point out; a mean of the others would be of another set of tasks.
-            parts[group, turn] = means.reindex(pd.MultiIndex.from_tuples(cells, names=keys)).mean(skipna=False)
-    tidy = stats.summarise(pd.DataFrame(parts).T.rename_axis(["method", "turn"]), INTERVAL)
-    for point in tidy.to_dict("records"):
-        n = sum(count.get((line.model, line.label, point["turn"]), 0) for line in board.groups[point["method"]])
-        rows.append({"panel": "requests", "mode": "multi_turn", "category": ""} | point | {"n": n})
-    return rows
+    points = turn_points(scores, board, profile, {"requests": tasks})
+    return [{"mode": "multi_turn", "category": ""} | point for point in points]
 
 
 def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
@@ -148,17 +130,3 @@ def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict
                     }
                 )
     return rows
-
-
-def _gaps(shown: pd.DataFrame) -> list[str]:
-    """A note that names the methods with missing cells, if any; the .csv twin says which cells."""
-    titles = shown.loc[shown["missing"] != "", "title"].unique()
-    return [f"Gaps: cells are missing of {', '.join(titles)}; the .csv twin lists them."] if len(titles) else []
-
-
-def _kind(line: Line) -> str:
-    if line.floor:
-        return "floor"
-    if line.baseline:
-        return "baseline"
-    return {"O(n)": "linear", "sub-O(n)": "sublinear"}.get(line.memory, "unstated")

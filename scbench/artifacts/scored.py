@@ -12,7 +12,8 @@ from scbench.errors import UserError
 from scbench.tasks import TASKS
 
 TURN = ["model", "method", "task", "mode", "session", "turn"]
-COLUMNS = ["study", *TURN, "subtask", "score_strict", "score_compat"]
+COSTS = ["kv_bytes", "kv_bytes_dense", "keys_attended", "bytes_read", "tokens_prefilled", "new_tokens"]
+COLUMNS = ["study", *TURN, "subtask", "score_strict", "score_compat", "finish", *COSTS]
 
 
 def read_scores(paths: Iterable[str | Path], board: Board) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from scbench.stats import FLOOR_POINTS
 
 WIDTH = 7  # characters a score takes; one less where the terminal is narrow
 WIDE = 104  # characters from which on the budgets fit beside two modes
+BESIDE = ("_low", "_high", "_n", "_p", "_best")  # what a table of scores has beside each number
 TEXTS = (
     "model",
     "method",
@@ -45,7 +46,8 @@ def as_table(frame: pd.DataFrame, width: int = WIDE) -> Table:
 
     width: characters of the terminal; below `WIDE` the budgets are left out.
     """
-    return _scores(frame, width >= WIDE) if "profile" in frame and "floor" in frame else _plain(frame)
+    averages = any(f"{mode}_average" in frame for mode in MODE_TITLES)
+    return _scores(frame, width >= WIDE) if averages else _plain(frame)
 
 
 def _scores(frame: pd.DataFrame, wide: bool) -> Table:
@@ -105,7 +107,9 @@ def _caption(shown: pd.DataFrame, modes: list[str]) -> Text:
 
 
 def _plain(frame: pd.DataFrame) -> Table:
-    columns = [name for name in frame.columns if name != "study"]
+    if "profile" in frame:
+        frame = frame[frame["profile"] == frame["profile"].iloc[0]]
+    columns = [name for name in frame.columns if name not in ("study", "profile") and not name.endswith(BESIDE)]
     table = Table(box=box.HORIZONTALS, caption=Text(f"Study {frame['study'].iloc[0]}"), caption_style="dim")
     for name in columns:
         numbers = pd.api.types.is_numeric_dtype(frame[name])

@@ -74,6 +74,13 @@ def fake_scores(board: Board) -> pd.DataFrame:
                                 "subtask": subtasks[(turn - 1) % len(subtasks)],
                                 "score_strict": strict,
                                 "score_compat": min(1.0, strict + (rng.random() < 0.1)),
+                                "kv_bytes": 1000 if line.memory == "O(n)" else 125,
+                                "kv_bytes_dense": 500,
+                                "keys_attended": 4 * (100 if line.memory == "O(n)" else 15),
+                                "bytes_read": 4 * (1000 if line.memory == "O(n)" else 150),
+                                "tokens_prefilled": 60,
+                                "new_tokens": 4,
+                                "finish": "eos",
                             }
                         )
     return pd.DataFrame(rows)

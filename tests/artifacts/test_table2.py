@@ -63,7 +63,7 @@ def test_a_task_without_sessions_is_missing_and_listed(sessions, tokenizer, smal
     tex, csv = table2.write(frame, small, make_stamp("table2", small, "a" * 64), tmp_path / "t")
     check_table(tex.read_text())
     row = next(line for line in tex.read_text().splitlines() if line.startswith("Retr.MultiHop"))
-    assert re.search(r"& -- & -- & 0 / 0", row)
+    assert re.search(r"& 124,000 & -- & 410 & -- & 90 / 450 & 90 / 450 & 0 / 0", row)
     assert "Missing: Retr.MultiHop." in tex.read_text()
     gone = pd.read_csv(csv).set_index("task")
     assert gone.loc["retr_multihop", ["input_tokens", "output_tokens"]].isna().all()
@@ -76,9 +76,26 @@ def test_csv_and_tex_carry_the_same_numbers(sessions, tokenizer, small, tmp_path
     text = tex.read_text()
     for row in pd.read_csv(csv).to_dict("records"):
         line = next(line for line in text.splitlines() if line.startswith(f"{row['title']} &"))
-        assert (
-            f"& {row['input_tokens']:,.0f} & {row['output_tokens']:,.0f} & {row['sessions']} / {row['turns']} " in line
-        )
+        lengths = [f"{row[name]:,.0f}" for name in table2.LENGTHS]
+        pairs = zip(table2.COUNTS[::2], table2.COUNTS[1::2], strict=True)
+        counts = [f"{row[sessions]:,.0f} / {row[turns]:,.0f}" for sessions, turns in pairs]
+        assert " & ".join([*lengths, *counts]) in line
+
+
+def test_the_numbers_of_the_paper_and_the_published_set_stand_beside_and_their_disagreements_below(
+    make_board, tmp_path
+):
+    board = make_board()
+    sizes = pd.DataFrame(
+        [{"task": task, "turns": 5, "input_tokens": 1000, "output_tokens": 60} for task in board.sessions]
+    )
+    frame = table2.frame(sizes, board).set_index("task")
+    assert frame.loc["retr_kv", ["paper_input", "paper_sessions", "set_turns"]].tolist() == [125_000, 100, 500]
+    differing = frame.index[frame["disagreement"] != ""].tolist()
+    assert differing == ["en_multichoice", "math_find", "en_sum", "total"]
+    tex, _ = table2.write(frame.reset_index(), board, make_stamp("table2", board, "a" * 64), tmp_path / "t")
+    assert "En.Sum, sessions: the paper says 79, the published set's card 70." in tex.read_text()
+    assert "by the tokenizer of MiniLM" in tex.read_text()
 
 
 def test_it_compiles_with_every_task(make_board, tmp_path):
@@ -88,7 +105,7 @@ def test_it_compiles_with_every_task(make_board, tmp_path):
     )
     tex, _ = table2.write(table2.frame(sizes, board), board, make_stamp("table2", board, "a" * 64), tmp_path / "t")
     check_table(tex.read_text())
-    assert "1,500,000 & 6,058" in tex.read_text()
+    assert "1,500,000 & 943 & 6,058" in tex.read_text()
     assert "Overfull" not in compile_table(tex.read_text(), tmp_path)
 
 

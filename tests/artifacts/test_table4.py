@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scbench import stats
-from scbench.artifacts import table4
+from scbench import intervals, stats
+from scbench.artifacts import compared, table4
 from scbench.artifacts.stamp import make_stamp
 from tests.artifacts.tex_check import NASTY, check_table, compile_table
 
@@ -27,9 +27,15 @@ def rows_of(tex):
     for line in tex.splitlines():
         cells = [cell.strip() for cell in line.removesuffix(r"\\").split("&")]
         if line.endswith(r"\\") and len(cells) == 12 and cells[0] not in ("", "Method"):
-            bare = [re.sub(r"\\textbf\{(.*)\}", r"\1", cell) for cell in cells[2:]]
+            bare = [re.sub(r"\\textbf\{(.*)\}", r"\1", re.sub(r"\{\\tiny.*\}", "", cell)) for cell in cells[2:]]
             rows[cells[0]] = [float("nan") if cell == "--" else float(cell) for cell in bare]
     return rows
+
+
+@pytest.fixture(scope="module")
+def whole(scores, board, tmp_path_factory):
+    """`written` of the study that lacks nothing."""
+    return written(scores, board, tmp_path_factory.mktemp("table4"))
 
 
 @pytest.fixture
@@ -39,8 +45,8 @@ def holed(scores):
     return scores[~gone & (scores["method"] != "kivi")]
 
 
-def test_every_line_of_the_study_has_a_row_in_each_profile(scores, board, tmp_path):
-    tex, csv = written(scores, board, tmp_path)
+def test_every_line_of_the_study_has_a_row_in_each_profile(scores, board, whole):
+    tex, csv = whole
     assert list(rows_of(tex)) == [line.title for line in board.lines]
     for profile in ("strict", "compat"):
         assert list(csv.loc[csv["profile"] == profile, "method"]) == [line.label for line in board.lines]
@@ -60,8 +66,8 @@ def test_csv_and_tex_carry_the_same_numbers(holed, board, tmp_path):
         np.testing.assert_allclose(numbers, exact, atol=0.05 + 1e-4)
 
 
-def test_numbers_are_those_of_the_statistics(scores, board, tmp_path):
-    _, csv = written(scores, board, tmp_path)
+def test_numbers_are_those_of_the_statistics(scores, board, whole):
+    _, csv = whole
     for profile in ("strict", "compat"):
         own = csv[csv["profile"] == profile].set_index("method")
         for row in stats.per_category(scores, profile).to_dict("records"):
@@ -95,8 +101,8 @@ def test_an_incomplete_cell_is_listed_though_it_has_a_score(scores, board, tmp_p
     assert not np.isnan(rows_of(tex)["Full attention"]).any()
 
 
-def test_turns_are_counted(scores, board, tmp_path):
-    _, csv = written(scores, board, tmp_path)
+def test_turns_are_counted(whole):
+    _, csv = whole
     assert set(csv["multi_turn_string_n"]) == {3 * 6 * 5}
     assert set(csv["multi_request_average_n"]) == {12 * 6 * 5}
 
@@ -109,26 +115,74 @@ def test_a_smaller_study_says_which_tasks_it_leaves_out(make_board, make_scores,
     assert "Not part of this study" in tex and "Zh.QA" in tex
 
 
-def test_the_floor_stands_apart_at_the_bottom(scores, board, tmp_path):
-    tex, _ = written(scores, board, tmp_path)
+def test_the_floor_stands_apart_at_the_bottom(whole):
+    tex, _ = whole
     lines = tex.splitlines()
     floor = next(index for index, line in enumerate(lines) if line.startswith("No context"))
     assert lines[floor - 1] == r"\midrule" and lines[floor + 1] == r"\bottomrule"
 
 
-def test_bold_is_the_best_as_printed_of_what_is_compared(scores, board, tmp_path):
-    tex, _ = written(scores, board, tmp_path)
-    bold = [line.split(" &")[0] for line in tex.splitlines() if r"\textbf" in line]
-    assert bold and not {"Full attention", "No context"} & set(bold)
-    compared = {
-        title: numbers for title, numbers in rows_of(tex).items() if title not in ("Full attention", "No context")
-    }
-    best = max(numbers[0] for numbers in compared.values())
-    winners = [title for title, numbers in compared.items() if numbers[0] == best]
+def test_intervals_are_those_of_the_statistics_and_stand_beside_the_numbers(scores, board, whole):
+    tex, csv = whole
+    row = csv[(csv["profile"] == "strict") & (csv["method"] == "snapkv")].iloc[0]
+    found = intervals.samples(scores)
+    tasks = stats.WEIGHTS["string"]
+    parts = [intervals.interval(found["fake", "minilm", "snapkv", "multi_turn", task]) for task in tasks]
+    expected = intervals.combine(parts, [1 / 3] * 3)
+    limits = [row[f"multi_turn_string{end}"] for end in ("", "_low", "_high")]
+    assert limits == pytest.approx(list(expected), abs=5e-5)
+    line = next(line for line in tex.splitlines() if line.startswith("SnapKV"))
+    assert rf"$\pm${(limits[2] - limits[1]) / 2:.0f}" in line.split("&")[2]
+    assert compared.WIDTHS.split(":")[0] in tex
+
+
+def test_a_dagger_marks_what_differs_from_full_attention_on_the_same_sessions(whole):
+    tex, csv = whole
+    own = csv[csv["profile"] == "strict"].set_index("title")
+    assert own.loc["Full attention", [f"{name}_p" for name in COLUMNS]].isna().all()
     for line in tex.splitlines():
-        if line.split(" &")[0] in compared:
-            first = line.split("&")[2].strip()
-            assert first.startswith(r"\textbf") == (line.split(" &")[0] in winners)
+        cells = [cell.strip() for cell in line.split("&")]
+        if len(cells) == 12 and cells[0] in own.index:
+            for cell, name in zip(cells[2:], COLUMNS, strict=True):
+                assert ("dagger" in cell) == (own.loc[cells[0], f"{name}_p"] < 0.05)
+    assert own.loc["StreamingLLM", "multi_turn_average_p"] < 0.05
+
+
+def test_p_is_corrected_for_all_methods_and_columns_of_a_model(scores, board, whole):
+    _, csv = whole
+    own = csv[csv["profile"] == "strict"]
+    p = own[[f"{name}_p" for name in COLUMNS]].to_numpy(dtype=float)
+    tests = (~np.isnan(p)).sum()
+    assert tests == 10 * (len(board.lines) - 1)
+    assert np.nanmin(p) == pytest.approx(tests / (intervals.FLIPS + 1))
+
+
+def test_bold_is_what_is_better_than_every_other_method(scores, board, tmp_path):
+    method = scores["method"]
+    values = np.select([method == "kivi", method == "snapkv"], [0.9, 0.7], 0.4)
+    clear = scores.assign(score_strict=values * np.random.default_rng(0).uniform(0.9, 1.0, len(scores)))
+    tex, _ = written(clear, board, tmp_path)
+    assert [line.split(" &")[0] for line in tex.splitlines() if r"\textbf" in line] == ["KIVI"]
+    assert compared.BOLD.split(":")[0] in tex
+    tied = clear[method != "kivi"]
+    again = pd.concat([tied, tied[tied["method"] == "snapkv"].assign(method="kivi")])
+    tex, _ = written(again, board, tmp_path)
+    assert r"\textbf" not in tex and compared.BOLD not in tex
+
+
+def test_one_session_has_numbers_and_neither_intervals_nor_marks(make_board, make_scores, tmp_path):
+    board = make_board(data={"scale": "mini", "tokens": 1024, "sessions": 1})
+    tex, csv = written(make_scores(board), board, tmp_path)
+    assert "tiny" not in tex and "textbf" not in tex and compared.WIDTHS not in tex
+    assert csv["multi_turn_string_low"].isna().all() and csv["multi_turn_string"].notna().all()
+    check_table(tex)
+
+
+def test_scores_that_are_all_equal_make_no_method_the_best(scores, board, tmp_path):
+    tex, csv = written(scores.assign(score_strict=1.0, score_compat=0.0), board, tmp_path)
+    assert "textbf" not in tex and "dagger" not in tex
+    assert set(csv["multi_turn_average"]) == {0, 100}
+    assert (csv["multi_turn_average_low"] < csv["multi_turn_average_high"]).all()
 
 
 def test_models_are_groups_and_a_model_that_is_a_method_is_one_row(make_board, make_scores, tmp_path):
@@ -162,8 +216,8 @@ def test_the_profile_of_the_study_is_the_one_shown(make_board, make_scores, tmp_
     assert rows_of(tex)["SnapKV"][0] == pytest.approx(shown.loc["SnapKV", "multi_turn_string"], abs=0.0501)
 
 
-def test_the_stamp_stands_in_a_comment_and_in_the_note(scores, board, tmp_path):
-    tex, _ = written(scores, board, tmp_path)
+def test_the_stamp_stands_in_a_comment_and_in_the_note(whole):
+    tex, _ = whole
     head = tex.splitlines()[:3]
     assert all(line.startswith("%") for line in head)
     assert "Study fake, strict scoring, 6 sessions a task; lineage 0123456789ab" in head[0]

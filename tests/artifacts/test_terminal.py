@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from scbench.artifacts import table4
+from scbench.artifacts import table4, table11
 from scbench.artifacts.terminal import as_table, read_twin
 from scbench.artifacts.twin import csv_text
 from scbench.errors import UserError
@@ -94,3 +94,12 @@ def test_what_is_no_twin_is_refused(content, tmp_path):
         path.write_text(content)
     with pytest.raises(UserError, match=r"x\.csv: not the \.csv file of a table"):
         read_twin(path)
+
+
+def test_a_table_of_tasks_shows_its_numbers_alone(scores, board, tmp_path):
+    frame = table11.frame(scores, board)
+    path = tmp_path / "table11.csv"
+    path.write_text(csv_text(frame))
+    columns = [column.header for column in as_table(read_twin(path)).columns]
+    assert "multi turn retr kv" in columns and not any(name.endswith((" low", " p")) for name in columns)
+    assert as_table(read_twin(path)).row_count == len(board.lines)

@@ -1,0 +1,184 @@
+"""Accuracy beside what it costs: resident KV bytes, and KV bytes read for each token that is decoded.
+
+Bytes are shares of full attention's in the same cells, so that precision and model cancel. Seconds are not in it: in a
+run that shares prefills between methods they belong to no single one.
+"""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from scbench import intervals, stats
+from scbench.artifacts.board import MODE_TITLES, Board, Line
+from scbench.artifacts.compared import column_interval
+from scbench.artifacts.drawing import FAINT, SOFT, Pen, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.scored import holes, left_out, missing_text
+from scbench.artifacts.stamp import Stamp
+from scbench.artifacts.turns import gaps
+from scbench.artifacts.twin import csv_text
+from scbench.canonical import write_atomically
+
+COLUMNS = ["study", "profile", "method", "title", "budget", "mode"]
+COLUMNS += ["score", "low", "high", "resident", "read", "n", "missing"]
+PANELS = {"resident": "Resident KV", "read": "KV read per decoded token"}
+MARKS = (
+    "Filled: multi-turn; open: multi-request. Bars: 95 % intervals over sessions. The line joins what nothing beats in "
+    "both respects, in the first of the study's modes."
+)
+NOTE_HEIGHT = 0.125  # inches
+
+
+def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
+    """A row for each profile, mode and method but the floor, averaged over its models.
+
+    score, low, high: the average of Table 4, or the mean of the study's tasks where it leaves some out, in percent.
+    resident, read: KV bytes as shares of full attention's. n: turns. missing: the cells that it lacks.
+    """
+    missing = holes(scores, board)
+    weights = _weights(board)
+    rows = []
+    for profile in board.profiles:
+        samples = intervals.samples(scores, profile)
+        for mode in board.modes:
+            cost = _costs(scores[scores["mode"] == mode], board)
+            for group, lines in board.groups.items():
+                if lines[0].floor:
+                    continue
+                texts = [missing_text(missing, line, mode, board) for line in lines]
+                known = {"study": board.study, "profile": profile, "method": group, "title": lines[0].title}
+                known |= {"budget": lines[0].budget, "mode": mode, "missing": "; ".join(filter(None, texts))}
+                rows.append(known | _score(samples, board, lines, mode, weights)._asdict() | cost[group])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
+    """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
+    with style():
+        paths = save(_draw(frame[frame["profile"] == board.profile], board, stamp), stamp, out)
+    paths.append(out.with_suffix(".csv"))
+    write_atomically(paths[-1], csv_text(frame))
+    return paths
+
+
+def frontier(points: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """The rows of `points` that no other beats in `score` at the same or a lower `cost`, cheapest first."""
+    best, kept = -math.inf, []
+    known = points.dropna(subset=[cost, "score"]).sort_values([cost, "score"], ascending=[True, False])
+    for index, score in known["score"].items():
+        if score > best:
+            best = score
+            kept.append(index)
+    return points.loc[kept]
+
+
+def _weights(board: Board) -> dict[str, float]:
+    if set(stats.WEIGHTS["average"]) <= set(board.sessions):
+        return stats.WEIGHTS["average"]
+    return dict.fromkeys(board.sessions, 1 / len(board.sessions))
+
+
+def _score(
+    samples: dict[tuple, intervals.Sample], board: Board, lines: tuple[Line, ...], mode: str, weights: dict[str, float]
+) -> intervals.Interval:
+    tasks = {}
+    for task in weights:
+        cells = [(board.study, line.model, line.label, mode, task) for line in lines]
+        if all(cell in samples for cell in cells):
+            tasks[task] = intervals.averaged([samples[cell] for cell in cells])
+    return column_interval(tasks, weights)
+
+
+def _costs(scores: pd.DataFrame, board: Board) -> dict[str, dict[str, float]]:
+    """Group -> resident, read, n: the mean over models of its bytes over those of full attention on the same turns."""
+    turns = ["task", "session", "turn"]
+    found = {}
+    for group, lines in board.groups.items():
+        ratios, n = [], 0
+        for line in lines:
+            own = scores[(scores["model"] == line.model) & (scores["method"] == line.label)]
+            full = next((other.label for other in board.lines if other.model == line.model and other.baseline), None)
+            base = scores[(scores["model"] == line.model) & (scores["method"] == full)]
+            both = own.merge(base, on=turns, suffixes=("", "_full")).sum(numeric_only=True)
+            n += len(own)
+            if both.get("kv_bytes_full", 0) and both["new_tokens"] and both["bytes_read_full"]:
+                per_token = both["bytes_read"] / both["new_tokens"]
+                full_per_token = both["bytes_read_full"] / both["new_tokens_full"]
+                ratios.append((both["kv_bytes"] / both["kv_bytes_full"], per_token / full_per_token))
+        means = [sum(values) / len(values) for values in zip(*ratios, strict=True)] or [math.nan, math.nan]
+        found[group] = {"resident": means[0], "read": means[1], "n": n}
+    return found
+
+
+def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
+    notes = [MARKS, *_scope(board), *(f"{text}." for text in board.caveats), *gaps(shown), stamp.line]
+    notes = wrap(notes, columns=120)
+    base = 0.62 + NOTE_HEIGHT * len(notes)
+    figure = Figure(figsize=(7.0, base + 2.55))
+    drawn = pens((group, lines[0].kind) for group, lines in board.groups.items())
+    for number, (cost, title) in enumerate(PANELS.items()):
+        left = 0.5 + 2.5 * number
+        axes = add_axes(figure, left, base, 2.1, 2.1)
+        _scatter(axes, shown, cost, drawn)
+        axes.set(xlabel="share of full attention's", ylabel="Mean score (%)" if number == 0 else "")
+        write_at(figure, left, base + 2.27, title, fontsize=9, fontweight="bold")
+    names = shown.drop_duplicates("method")
+    figure.legend(
+        handles=[_handle(row.title, drawn[row.method]) for row in names.itertuples()],
+        loc="upper left",
+        bbox_to_anchor=(5.3 / 7.0, (base + 2.2) / (base + 2.55)),
+        borderpad=0,
+        borderaxespad=0,
+        frameon=False,
+        fontsize=8,
+    )
+    for number, text in enumerate(reversed(notes)):
+        write_at(figure, 0.5, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    return figure
+
+
+def _scatter(axes: Axes, shown: pd.DataFrame, cost: str, drawn: dict[str, Pen]) -> None:
+    points = shown.dropna(subset=[cost, "score"])
+    first = points[points["mode"] == points["mode"].iloc[0]] if len(points) else points
+    best = frontier(first, cost)
+    axes.plot(best[cost], best["score"], color=FAINT, linewidth=3, zorder=1, solid_capstyle="round")
+    for row in points.to_dict("records"):
+        pen = drawn[row["method"]]
+        filled = row["mode"] == "multi_turn"
+        axes.vlines(row[cost], row["low"], row["high"], color=pen.color, linewidth=0.8, alpha=0.6, zorder=2)
+        axes.plot(
+            [row[cost]],
+            [row["score"]],
+            color=pen.color,
+            marker=pen.marker,
+            markersize=6,
+            markerfacecolor=pen.color if filled else "white",
+            markeredgewidth=0.9,
+            linestyle="",
+            zorder=3,
+        )
+    axes.set(ylim=(0, 100), xscale="log")
+    low = min([0.09, *(points[cost] * 0.8)])
+    axes.set_xlim(low, max([1.3, *(points[cost] * 1.25)]))
+    ticks = [share for share in (1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1) if share >= low]
+    axes.set_xticks(ticks, [f"1/{round(1 / share)}" if share < 1 else "1" for share in ticks])
+    axes.minorticks_off()
+    axes.yaxis.grid(True)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+
+
+def _handle(title: str, pen: Pen) -> Line2D:
+    return Line2D([], [], color=pen.color, marker=pen.marker, linestyle="", markersize=5, label=title)
+
+
+def _scope(board: Board) -> list[str]:
+    notes = [f"{MODE_TITLES[mode]} is not part of the study." for mode in MODE_TITLES if mode not in board.modes]
+    if left_out(board):
+        notes.append("Scores are the mean of the study's tasks: it leaves out some of the twelve.")
+    if not any(line.baseline for line in board.lines):
+        notes.append("The study has no full attention to compare with, and so no shares.")
+    return notes

@@ -1,0 +1,224 @@
+"""How far a mean over sessions can be trusted: intervals, differences on the same sessions, tests of many methods.
+
+Sessions are independent and turns of one session are not, so that a session is what is counted. An interval is Wilson's
+score interval at an effective number of sessions: it stays within 0 and 100, has a width where every answer is right,
+and does not assume that a few sessions near 0 or 100 show their own variance (`score_limits`). Sums and differences of
+such means take their limits from those of their parts by the square-and-add rule (Zou and Donner, Statistics in
+Medicine 27, 2008; Newcombe, ibid. 17, 1998), which stays within what is possible too. Where two terms are of the same
+sessions the rule takes their correlation into account.
+
+Tests flip the signs of the sessions' differences: exact for few sessions, and without an assumed distribution.
+Numbers shown are percent; the values of sessions are shares of 1.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from scbench import stats
+from scbench.tasks import TASKS
+
+LEVEL = 0.95
+FLIPS = 9999  # sign changes that a test draws, where there are more than it goes through
+# What is assumed before a session is seen, with the weight of one: turns of a session mostly agree.
+PRIOR_AGREEMENT = 0.7
+CELL = [*stats.RUN, "task"]
+
+
+class Interval(NamedTuple):
+    """A number in percent (or a difference in points) with its limits; NaN where there is none."""
+
+    score: float
+    low: float
+    high: float
+
+
+NOTHING = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sessions behind one number.
+
+    sessions: their names, sorted. values: one a session, shares of 1 whose mean is the number; where sessions differ in
+    their turns, the linearised ones. spread: variance of single turns around their mean, the largest that the values
+    could have.
+    """
+
+    sessions: np.ndarray
+    values: np.ndarray
+    spread: float
+
+
+def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True) -> dict[tuple, Sample]:
+    """(study, model, method, mode, task) -> the sample whose mean is the score that `stats.per_task` gives.
+
+    scores: scored turns; a selection of them (one turn, one mode) is as good. whole: leave out a mixed task that lacks
+    one of its sub-metrics. Raises UserError as `stats.per_task` does.
+    """
+    frame = stats.scored_turns(scores, profile)
+    part = frame["turn"].where(frame["mode"] == "multi_turn", 0)
+    keys = [*CELL, "subtask"]
+    frame = frame.assign(score=frame["score"] / 100, part=part)
+    by_part = frame.groupby([*keys, "part"])["score"]
+    parts = frame.groupby(keys)["part"].transform("nunique") * frame.groupby(CELL)["subtask"].transform("nunique")
+    shares = frame.groupby(CELL)["session"].transform("nunique") / by_part.transform("size") / parts
+    frame["influence"] = (frame["score"] - by_part.transform("mean")) * shares
+    frame["square"] = (frame["score"] - frame.groupby(keys)["score"].transform("mean")) ** 2
+    means = by_part.mean().groupby(level=keys).mean().groupby(level=CELL)
+    mean, known = means.mean(), means.size()
+    turns = frame.groupby(CELL).size()
+    square = frame.groupby(keys)["square"].mean().groupby(level=CELL).mean()
+    # One more turn, as far off as a turn can be: scores that happen to be all equal do not prove that all others are.
+    spread = (turns * square + mean * (1 - mean)) / (turns + 1)
+    influence = frame.groupby([*CELL, "session"])["influence"].sum().reset_index()
+    sessions, values = influence["session"].to_numpy(dtype=str), influence["influence"].to_numpy()
+    mean, known, spread = mean.to_dict(), known.to_dict(), spread.to_dict()
+    return {
+        cell: Sample(sessions[own], values[own] + mean[cell], spread[cell])
+        for cell, own in influence.groupby(CELL).indices.items()
+        if not whole or known[cell] == len(TASKS[cell[-1]].subtasks)
+    }
+
+
+def averaged(parts: Sequence[Sample]) -> Sample:
+    """The mean of several samples of the same sessions (a task under several models), on the sessions they share."""
+    sessions, values = _shared(parts)
+    return Sample(sessions, values.mean(axis=0), sum(part.spread for part in parts) / len(parts))
+
+
+def score_limits(values: np.ndarray, spread: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the mean of `values` [..., sessions] in [0, 1]; NaN of a single session. spread: [...], see `Sample`.
+
+    Wilson's interval at n / agreement sessions, where the agreement is the sessions' variance as a share of the spread:
+    1 where the turns of a session always agree, 1 / turns where they are independent. Near 0 and 1 few sessions show
+    any variance: the less can be told from them, the more PRIOR_AGREEMENT counts.
+    """
+    number = values.shape[-1]
+    mean = values.mean(axis=-1)
+    if number < 2:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    largest = np.clip(mean * (1 - mean), 0, None)
+    known = (spread > 0) & (largest > 0)
+    scale = np.where(known, spread, 1.0)
+    agreement = np.where(known, values.var(axis=-1, ddof=1) / scale, PRIOR_AGREEMENT)
+    weight = (number - 1) * 4 * largest
+    agreement = (weight * agreement + PRIOR_AGREEMENT) / (weight + 1)
+    effective = number / agreement * np.where(known, largest / scale, 1.0)
+    z = ndtri((1 + level) / 2)
+    centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
+    half = z / (1 + z**2 / effective) * np.sqrt(largest / effective + z**2 / (4 * effective**2))
+    return np.clip(centre - half, 0, mean), np.clip(centre + half, mean, 1)
+
+
+def interval(sample: Sample, level: float = LEVEL) -> Interval:
+    """The mean of a sample with its limits; `NOTHING` of no session."""
+    if not len(sample.values):
+        return NOTHING
+    low, high = score_limits(sample.values, np.asarray(sample.spread), level)
+    return Interval(100 * float(sample.values.mean()), 100 * float(low), 100 * float(high))
+
+
+def combine(parts: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    """The weighted sum of independent numbers; a negative weight takes one away."""
+    return _square_and_add(parts, np.asarray(weights, dtype=float), np.eye(len(parts)))
+
+
+def contrast(parts: Sequence[Sample], weights: Sequence[float], level: float = LEVEL) -> Interval:
+    """The weighted sum of numbers of one task on the sessions that all of them have; `NOTHING` without any."""
+    sessions, values = _shared(parts)
+    if not len(sessions):
+        return NOTHING
+    number = len(parts)
+    together = np.eye(number)
+    if len(sessions) > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            together = np.nan_to_num(np.corrcoef(values).reshape(number, number))
+        np.fill_diagonal(together, 1.0)
+    own = [interval(Sample(sessions, part, of.spread), level) for part, of in zip(values, parts, strict=True)]
+    return _square_and_add(own, np.asarray(weights, dtype=float), together)
+
+
+def differences(
+    first: Mapping[str, Sample], second: Mapping[str, Sample], weights: Mapping[str, float]
+) -> dict[tuple[str, str], float]:
+    """(task, session) -> a part of the weighted difference of the two, on the sessions that both have.
+
+    weights: of the tasks. Empty where one of the two lacks a task or they share no session of it.
+    """
+    parts = {}
+    for task, weight in weights.items():
+        if task not in first or task not in second:
+            return {}
+        sessions, values = _shared([first[task], second[task]])
+        if not len(sessions):
+            return {}
+        share = (values[0] - values[1]) * (weight / len(sessions))
+        parts |= {(task, session): value for session, value in zip(sessions, share, strict=True)}
+    return parts
+
+
+def sign_flip(paired: Sequence[Mapping[tuple[str, str], float]]) -> np.ndarray:
+    """Two-sided p of each of `paired` (`differences`): how often signs at random give as much; NaN of an empty one."""
+    found = np.full(len(paired), np.nan)
+    some = [number for number, own in enumerate(paired) if own]
+    if some:
+        # A session that one pair lacks adds nothing to its sum, whatever its sign.
+        keys = sorted(set().union(*paired))
+        values = np.array([[paired[number].get(key, 0.0) for number in some] for key in keys])
+        signs = _signs(len(values))
+        # einsum and not a BLAS product: its sums do not depend on the number of threads.
+        sums = np.abs(np.einsum("fs,sp->fp", signs, values))
+        # The signs that were found are the first row; a tie is as far, whatever rounding did to it.
+        found[some] = (sums >= sums[0] * (1 - 1e-9)).mean(axis=0)
+    return found
+
+
+@cache
+def _signs(number: int) -> np.ndarray:
+    """Signs of `number` sessions, all of them 1 in the first row: every combination, or 1 + FLIPS at random."""
+    if 2**number <= FLIPS:
+        return 1.0 - 2.0 * (np.arange(2**number)[:, None] >> np.arange(number) & 1)
+    drawn = np.random.default_rng(0).integers(0, 2, (FLIPS, number), dtype=np.int8)
+    return np.concatenate([np.ones((1, number)), 1.0 - 2.0 * drawn])
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p adjusted for their number (Holm, Scandinavian Journal of Statistics 6, 1979); NaN stays and is not counted."""
+    p = np.asarray(p, dtype=float)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    adjusted = np.full_like(p, np.nan)
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def _shared(parts: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
+    """The sessions that all of `parts` have, and their values [parts, sessions]."""
+    sessions = parts[0].sessions
+    if all(np.array_equal(part.sessions, sessions) for part in parts):
+        return sessions, np.stack([part.values for part in parts])
+    for part in parts:
+        sessions = np.intersect1d(sessions, part.sessions)
+    return sessions, np.stack([part.values[np.isin(part.sessions, sessions)] for part in parts])
+
+
+def _square_and_add(parts: Sequence[Interval], weights: np.ndarray, together: np.ndarray) -> Interval:
+    """The weighted sum of `parts`, whose correlations are `together`."""
+    score, low, high = np.asarray(parts, dtype=float).T
+    total = float(weights @ score)
+    # How far each term can go down, and up; a term that is taken away goes down as its number goes up.
+    down = np.where(weights > 0, score - low, high - score) * weights
+    up = np.where(weights > 0, high - score, score - low) * weights
+    return Interval(
+        total,
+        total - float(np.sqrt(np.clip(down @ together @ down, 0, None))),
+        total + float(np.sqrt(np.clip(up @ together @ up, 0, None))),
+    )
