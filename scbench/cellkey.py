@@ -22,7 +22,7 @@ from scbench.study import PAPER_CONTEXT, Row, Study, resolve
 from scbench.tasks import TASKS
 from scbench.versions import version
 
-LIBRARIES = ("torch", "triton", "transformers", "tokenizers", "faiss-cpu")
+LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu")
 
 
 def fields(study: Study, cell: Cell) -> dict[str, Any]:
@@ -58,12 +58,15 @@ def key(study: Study, cell: Cell, machine: Mapping[str, Any]) -> str:
 
 
 def machine(study: Study) -> dict[str, Any]:
-    """The kind of machine that computes here: a CPU's vector instructions and threads, or a GPU's name."""
+    """The kind of machine that computes here: a CPU's vector instructions and threads, or a GPU's name and Triton.
+
+    Triton's version counts where it compiles what runs; on a CPU it decides nothing.
+    """
     if device_name(study.execution.device) == "cpu":
         return {"device": f"{platform.machine()} {_vector_instructions()}", "threads": study.execution.threads}
     import torch
 
-    return {"device": torch.cuda.get_device_name()}
+    return {"device": torch.cuda.get_device_name(), "triton": version("triton")}
 
 
 def device_name(wanted: str) -> str:

@@ -1,6 +1,7 @@
 """Runs sessions through a model: from sessions and cells to the computed turns that the store keeps."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import compress
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 from scbench import engines
 from scbench.cellkey import device_name, prompt_limit
 from scbench.journal import Turns
-from scbench.methods import make
+from scbench.methods import Method, make
 from scbench.models import Model
 from scbench.modes import FULL, Request, TurnOutput, run_session
 from scbench.plan import Cell
-from scbench.prompts import MODES, EncodedSession, encode
+from scbench.prompts import MODES, EncodedSession, Mode, encode
 from scbench.records import Observation
 from scbench.sessions import Session
+from scbench.shortening import related, shortened
 from scbench.study import Study, check_model
 
 # What the store keeps of a turn's output; the seconds are observations, and the token ids follow from the rest.
@@ -38,11 +40,14 @@ class Computer:
         model.verify()
         for row in study.rows(model):
             check_model(study, row, model)
-        self._study = study
+        self.study = study
         self._model = model
         self._device = device_name(study.execution.device)
         execution = study.execution
         self.engine = engines.load(model.spec(), threads=execution.threads, device=self._device, dtype=execution.dtype)
+        for row in study.rows(model):
+            # What it loads for that is no session's cost, and is refused before the first.
+            make(row.method, row.settings, study.context_tokens).shorten("", self._device)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -51,12 +56,25 @@ class Computer:
 
     def compute(self, session: Session, cells: Sequence[Cell]) -> list[tuple[Cell, Turns, list[Observation]]]:
         """The turns of `session` in each of `cells` (one model and task), which share what they can."""
-        found = []
+        return [
+            (cell, self._turns(turns, encoded), self._observe(session, cell, turns, seconds))
+            for cell, encoded, turns, seconds in self.answers(session, cells)
+        ]
+
+    def answers(
+        self, session: Session, cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, EncodedSession, list[TurnOutput], float]]:
+        """Each of `cells` with the session as it was encoded, the answers, and the seconds before any prompt."""
         for with_context in (True, False):
             chosen = [cell for cell in cells if cell.row.with_context is with_context]
             if chosen:
-                found += self._compute(session, chosen, with_context)
-        return found
+                yield from self._answers(session, chosen, with_context)
+
+    def prompts_of(self, session: Session, cell: Cell) -> EncodedSession:
+        """`session` as `cell` is asked it, encoded for this cell alone."""
+        whole = self._encode(session, cell.row.with_context, (cell.mode,))
+        method = make(cell.row.method, cell.row.settings, self.study.context_tokens)
+        return (self._shortened(session, whole, method)[0] if method.shortens else whole)[cell.mode]
 
     def probe(self, session: Session, subtask: str) -> Turns:
         """What full attention says in the turns of `subtask`, multi-turn with golden history.
@@ -70,35 +88,46 @@ class Computer:
         encoded["multi_turn"] = replace(given, max_new_tokens=limits)
         request = Request(FULL, "multi_turn", subtask)
         ((_, outputs),) = run_session(self.engine, encoded, [request], share_prefill=True, history="golden")
-        return list(compress(_turns(outputs, given), wanted))
+        return list(compress(self._turns(outputs, given), wanted))
 
-    def _compute(
+    def _answers(
         self, session: Session, cells: Sequence[Cell], with_context: bool
-    ) -> list[tuple[Cell, Turns, list[Observation]]]:
-        study = self._study
-        encoded = self._encode(session, with_context)
+    ) -> Iterator[tuple[Cell, EncodedSession, list[TurnOutput], float]]:
+        study = self.study
         by_request = {(cell.row.label, cell.mode): cell for cell in cells}
-        requests = [
-            Request(make(cell.row.method, cell.row.settings, study.context_tokens), cell.mode, cell.row.label)
-            for cell in cells
-        ]
-        found = []
-        outputs = run_session(
-            self.engine,
-            encoded,
-            requests,
-            share_prefill=study.execution.share_prefill,
-            history=study.history,
-            query_aware=study.query_aware,
-        )
-        for request, turns in outputs:
-            cell = by_request[request.label, request.mode]
-            found.append((cell, _turns(turns, encoded[cell.mode]), self._observe(session, cell, turns)))
-        return found
+        # Methods that shorten the context share no prompt with others, and so no pass.
+        together: dict[Method | None, list[Request]] = {}
+        for cell in cells:
+            method = make(cell.row.method, cell.row.settings, study.context_tokens)
+            request = Request(method, cell.mode, cell.row.label)
+            together.setdefault(method if method.shortens else None, []).append(request)
+        whole = self._encode(session, with_context)
+        for method, requests in together.items():
+            encoded, seconds = (whole, 0.0) if method is None else self._shortened(session, whole, method)
+            outputs = run_session(
+                self.engine,
+                encoded,
+                requests,
+                share_prefill=study.execution.share_prefill,
+                history=study.history,
+                query_aware=study.query_aware,
+            )
+            for request, turns in outputs:
+                yield by_request[request.label, request.mode], encoded[request.mode], turns, seconds
 
-    def _encode(self, session: Session, with_context: bool) -> dict[str, EncodedSession]:
+    def _shortened(
+        self, session: Session, whole: Mapping[str, EncodedSession], method: Method
+    ) -> tuple[dict[str, EncodedSession], float]:
+        """What `method` leaves of `session`, whose whole is given, in the same modes; and the seconds that took."""
+        began = time.perf_counter()
+        left = shortened(session, method.shorten(session.context, self._device))
+        seconds = time.perf_counter() - began
+        short = self._encode(left, with_context=True, modes=tuple(whole))
+        return {mode: related(short[mode], whole[mode], session, left) for mode in whole}, seconds
+
+    def _encode(self, session: Session, with_context: bool, modes: Sequence[Mode] = MODES) -> dict[str, EncodedSession]:
         """Both modes, wanted or not: the prefix they share decides how the context is cut into passes."""
-        study = self._study
+        study = self.study
         return {
             mode: encode(
                 session,
@@ -110,10 +139,11 @@ class Computer:
                 with_context=with_context,
                 model_stop_ids=self.engine.stop_ids,
             )
-            for mode in MODES
+            for mode in modes
         }
 
-    def _observe(self, session: Session, cell: Cell, turns: Sequence[TurnOutput]) -> list[Observation]:
+    def _observe(self, session: Session, cell: Cell, turns: Sequence[TurnOutput], seconds: float) -> list[Observation]:
+        """How the turns went; the `seconds` before any prompt are the first turn's."""
         return [
             Observation(
                 model=cell.model.name,
@@ -122,19 +152,21 @@ class Computer:
                 mode=cell.mode,
                 session=session.sid,
                 turn=number,
-                prompt_seconds=turn.prompt_seconds,
+                prompt_seconds=turn.prompt_seconds + seconds * (number == 1),
                 decode_seconds=turn.decode_seconds,
                 device=self._device,
             )
             for number, turn in enumerate(turns, start=1)
         ]
 
-
-def _turns(outputs: Sequence[TurnOutput], encoded: EncodedSession) -> Turns:
-    """What the store keeps: the output of each turn, and what truncation did to it."""
-    turns: list[dict[str, Any]] = []
-    for number, output in enumerate(outputs):
-        kept = {name: getattr(output, name) for name in KEPT}
-        kept |= {"dropped_tokens": encoded.dropped_tokens, "evidence_kept": encoded.evidence_kept[number]}
-        turns.append(kept)
-    return turns
+    def _turns(self, outputs: Sequence[TurnOutput], encoded: EncodedSession) -> Turns:
+        """What the store keeps: the output of each turn, and what its first prompt lacks."""
+        lacking = encoded.shortened_tokens * self.engine.shape.dense_bytes_per_token
+        turns: list[dict[str, Any]] = []
+        for number, output in enumerate(outputs):
+            kept = {name: getattr(output, name) for name in KEPT}
+            kept["kv_bytes_dense"] += lacking
+            kept["dropped_tokens"] = encoded.dropped_tokens + encoded.shortened_tokens
+            kept["evidence_kept"] = encoded.evidence_kept[number]
+            turns.append(kept)
+        return turns

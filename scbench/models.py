@@ -131,23 +131,8 @@ class Model:
                 f"{LOCK.name}: {self.name}.files is empty, so nothing says which weights are meant; "
                 f"list the checkpoint's files with their sha256{train}"
             )
-        listed = LOCK.name if self.source == "locked" else self.directory / REPORT
-        remedies = REMEDIES[self.source]
-        for name, expected in self.files.items():
-            path = self.directory / name
-            if not path.is_file():
-                raise UserError(f"{path}: missing; it belongs to {self.name} in {listed}, {remedies['missing']}")
-            if (found := digest_file(path)) != expected:
-                raise UserError(
-                    f"{path}: has sha256 {found[:12]}, but {listed} pins {self.name}.files.{name} to "
-                    f"{expected[:12]}; {remedies['changed']}"
-                )
-        for name in self._readable():
-            if name not in self.files:
-                raise UserError(
-                    f"{self.directory / name}: not among {self.name}.files in {listed}, but would be read with the "
-                    f"model; {remedies['beside']}"
-                )
+        listed = LOCK.name if self.source == "locked" else str(self.directory / REPORT)
+        check_files(self.name, self.directory, self.files, listed, REMEDIES[self.source])
 
     def _reported(self) -> dict[str, str]:
         """The files that the training left, by the report that it wrote last."""
@@ -167,10 +152,37 @@ class Model:
             "delete it and run the workflow again, which makes it anew"
         )
 
-    def _readable(self) -> list[str]:
-        found = [path for place in READABLE_DIRECTORIES for path in (self.directory / place).glob("*")]
-        names = (path.relative_to(self.directory).as_posix() for path in found if path.suffix in READABLE)
-        return sorted(name for name in names if name != REPORT)
+
+def check_files(
+    name: str, directory: Path, files: Mapping[str, str], listed: str, remedies: Mapping[str, str], kind: str = "model"
+) -> None:
+    """Raise UserError unless `directory` holds `files` (name -> sha256) and nothing else that would be read with them.
+
+    name: what the files make up, a `kind` of thing; listed: where they are listed; remedies: what to do about a file
+    that is missing, changed or beside them.
+    """
+    for file, expected in files.items():
+        path = directory / file
+        if not path.is_file():
+            raise UserError(f"{path}: missing; it belongs to {name} in {listed}, {remedies['missing']}")
+        if (found := digest_file(path)) != expected:
+            raise UserError(
+                f"{path}: has sha256 {found[:12]}, but {listed} pins {name}.files.{file} to {expected[:12]}; "
+                f"{remedies['changed']}"
+            )
+    for file in readable(directory):
+        if file not in files:
+            raise UserError(
+                f"{directory / file}: not among {name}.files in {listed}, but would be read with the {kind}; "
+                f"{remedies['beside']}"
+            )
+
+
+def readable(directory: Path) -> list[str]:
+    """Names of the files in `directory` that transformers may read."""
+    found = [path for place in READABLE_DIRECTORIES for path in (directory / place).glob("*")]
+    names = (path.relative_to(directory).as_posix() for path in found if path.suffix in READABLE)
+    return sorted(name for name in names if name != REPORT)
 
 
 def read_models(path: Path = LOCK) -> dict[str, Model]:

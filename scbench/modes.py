@@ -4,7 +4,8 @@ Requests may be query-aware: context and question are then one first prompt, enc
 sees the question while it encodes, drops or indexes the context (paper, Table 5, "with query").
 
 Also how requests about one session share the encoding of its context: every method that starts from exact KV goes on
-from one dense prefill.
+from one dense prefill, and turns whose prompts are known beforehand are answered together where the method allows it,
+always all of a session: what is computed never depends on what was left to do.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ class Request:
 def multi_turn(talk: Conversation, session: EncodedSession, history: History) -> list[TurnOutput]:
     """Question 1 ends the first prompt; each later one follows the previous answer, golden or generated."""
     talk.seal()
+    if history == "golden" and talk.turns_together:
+        later = [answer + query for answer, query in zip(session.answers, session.queries[1:], strict=False)]
+        return talk.answer_all(((), *later), session.max_new_tokens, session.stop_ids, chained=True)
     outputs: list[TurnOutput] = []
     for turn, limit in enumerate(session.max_new_tokens):
         if turn > 0:
@@ -51,6 +55,8 @@ def multi_turn(talk: Conversation, session: EncodedSession, history: History) ->
 def multi_request(talk: Conversation, session: EncodedSession, history: History) -> list[TurnOutput]:
     """The context ends the first prompt; each question follows it directly and is forgotten after its answer."""
     talk.seal()
+    if talk.turns_together:
+        return talk.answer_all(session.queries, session.max_new_tokens, session.stop_ids, chained=False)
     outputs: list[TurnOutput] = []
     mark = talk.mark()
     for query, limit in zip(session.queries, session.max_new_tokens, strict=True):
@@ -78,36 +84,71 @@ def run_session(
     """Run `requests` about one session, encoded per mode, and yield the answers of each in the order given.
 
     The longest prefix that the first prompts of all modes in `encoded` have in common is encoded in passes of its own
-    for every method that starts dense: once for all of them with `share_prefill`, once each without. So neither
-    sharing nor the choice of requests changes a bit of what is computed, nor do query-aware requests of multi-turn
-    sessions: their first prompts begin with the context, and so with that prefix. Methods that start sparse encode
-    their first prompt by themselves. Nothing is kept when the iterator ends or is closed.
+    wherever it does not matter what follows: by methods that start dense, once for all of them with `share_prefill`,
+    once each without; by others that encode a row alike wherever the prompt ends (`Method.own_rows`), once for both
+    modes or once each. So neither sharing nor the choice of requests changes a bit of what is computed, nor do
+    query-aware requests of multi-turn sessions: their first prompts begin with the context, and so with that prefix.
+    Nothing is kept when the iterator ends or is closed.
     """
-    dense = [request for request in requests if request.method.starts_dense]
-    prefix = _common_prefix([session.first for session in encoded.values()])
-    stem: Conversation | None = None
-    try:
-        for request in requests:
+    with closing(_Stems(engine, encoded, share_prefill)) as stems:
+        for number, request in enumerate(requests):
             outputs: list[TurnOutput] = []
             for session in _conversations(encoded[request.mode], query_aware):
-                if request.method.starts_dense and share_prefill and prefix:
-                    if stem is None:
-                        capacity = max(_capacity(encoded[other.mode]) for other in dense)
-                        rows = max(other.method.query_rows for other in dense)
-                        stem = engine.start(FULL, len(prefix), capacity, rows)
-                        stem.prefill(prefix)
-                    talk = stem.fork(request.method, len(session.first))
-                else:
-                    talk = engine.start(request.method, len(session.first), _capacity(session))
-                    if request.method.starts_dense:
-                        talk.prefill(prefix)
-                with closing(talk):
+                with closing(stems.start(request.method, session, requests[number:])) as talk:
                     talk.prefill(session.first[talk.store.length :], session.question)
                     outputs += MODES[session.mode](talk, session, history)
+            stems.keep_for(requests[number + 1 :])
             yield request, outputs
-    finally:
-        if stem is not None:
-            stem.close()
+
+
+class _Stems:
+    """Conversations that have encoded what first prompts have in common, one for each way to encode it."""
+
+    def __init__(self, engine: "TransformersEngine", encoded: Mapping[str, EncodedSession], share: bool) -> None:
+        self._engine = engine
+        self._encoded = encoded
+        self._share = share
+        self._prefix = _common_prefix([session.first for session in encoded.values()])
+        self._shortest = min(len(session.first) for session in encoded.values())
+        self._stems: dict[Method, Conversation] = {}
+
+    def start(self, method: Method, session: EncodedSession, requests: Sequence[Request]) -> Conversation:
+        """A conversation about `session` that has encoded its share; `requests`: this one and all that follow."""
+        prefix = self._shared(method)
+        if not prefix or not self._share:
+            talk = self._engine.start(method, len(session.first), _capacity(session))
+            if prefix:
+                talk.prefill(prefix)
+            return talk
+        way = _way(method)
+        if way not in self._stems:
+            alike = [request for request in requests if _way(request.method) == way]
+            capacity = max(_capacity(self._encoded[request.mode]) for request in alike)
+            rows = max(request.method.query_rows for request in alike)
+            self._stems[way] = self._engine.start(way, len(prefix) + (way.own_rows or 0), capacity, rows)
+            self._stems[way].prefill(prefix)
+        return self._stems[way].fork(method, len(session.first))
+
+    def keep_for(self, requests: Sequence[Request]) -> None:
+        """Close what none of `requests` goes on from."""
+        for way in set(self._stems) - {_way(request.method) for request in requests}:
+            self._stems.pop(way).close()
+
+    def close(self) -> None:
+        self.keep_for(())
+
+    def _shared(self, method: Method) -> tuple[int, ...]:
+        """What `method` encodes of all first prompts alike."""
+        if method.own_rows is None:
+            return ()
+        return self._prefix[: max(0, self._shortest - method.own_rows)]
+
+
+def _way(method: Method) -> Method | None:
+    """What encodes the first prompts of `method`, as far as they are encoded alike; None where nothing is."""
+    if method.own_rows is None:
+        return None
+    return FULL if method.starts_dense else method
 
 
 def _conversations(session: EncodedSession, query_aware: bool) -> Iterator[EncodedSession]:
@@ -137,4 +178,4 @@ def _common_prefix(prompts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
 def _capacity(session: EncodedSession) -> int:
     """Tokens that a store holds at most while the session is answered."""
     asked = zip(session.queries, session.answers, session.max_new_tokens, strict=True)
-    return len(session.first) + sum(len(query) + max(len(answer), limit) for query, answer, limit in asked)
+    return len(session.first) + sum(len(query) + len(answer) + limit for query, answer, limit in asked)

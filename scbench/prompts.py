@@ -63,6 +63,8 @@ class EncodedSession:
     dropped_tokens: cut from the first prompt; evidence_kept: per turn, whether all its evidence survived the cut (None
         where the task records none or the context is left out).
     question: tokens of `first` behind the context; compat tokenises across the border and may be one off.
+    shortened_tokens: what the first prompt lacks because a method shortened the context before it was encoded; below 0
+        where words without their neighbours take more tokens.
     """
 
     mode: Mode
@@ -74,6 +76,7 @@ class EncodedSession:
     dropped_tokens: int
     evidence_kept: tuple[bool | None, ...]
     question: int = 0
+    shortened_tokens: int = 0
 
 
 @dataclass(frozen=True)

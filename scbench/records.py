@@ -23,10 +23,10 @@ class Result:
     finish: str  # eos | length
     new_tokens: int  # tokens generated, the end token not counted
     prompt_tokens: int  # tokens fed for this turn, the shared context included where this turn fed it
-    dropped_tokens: int  # tokens cut from the first prompt by truncation
-    evidence_kept: bool | None  # all evidence of this turn survived truncation; None where the task records none
+    dropped_tokens: int  # tokens the first prompt lacks: cut out of its middle, or left out by a shortened context
+    evidence_kept: bool | None  # all evidence of this turn survived that; None where the task records none
     kv_bytes: int  # resident KV bytes summed over layers when the turn's answer began (metadata and index counted)
-    kv_bytes_dense: int  # what 16-bit dense KV of the same tokens would take
+    kv_bytes_dense: int  # what 16-bit dense KV of these tokens would take, with those a shortened context left out
     keys_attended: int  # keys read per KV head for the answer's tokens, summed over layers and tokens
     bytes_read: int  # KV bytes read for the answer's tokens, metadata and index included
     tokens_prefilled: (

@@ -195,9 +195,9 @@ def test_a_probe_answers_as_the_study_does_and_decodes_nothing_else(computer: Co
     session = TASKS["mix_sum_niah"].build(Scale(tokens=256, turns=4), 0, 0)
     cell = Cell(study.models[0], baseline.FULL, "mix_sum_niah", "multi_turn")
     ((_, turns, _),) = computer.compute(session, [cell])
-    before = computer.counters["decode_steps"]
+    before = computer.counters["decode_tokens"]
     assert computer.probe(session, "needle") == turns[1::2]
-    assert computer.counters["decode_steps"] - before == sum(turn["new_tokens"] for turn in turns[1::2])
+    assert computer.counters["decode_tokens"] - before == sum(turn["new_tokens"] for turn in turns[1::2])
 
 
 @pytest.fixture

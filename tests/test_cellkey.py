@@ -98,9 +98,16 @@ def test_prompts_may_take_the_models_context_and_at_paper_scale_at_most_the_pape
 
 # What a computation imports although none of its code decides a turn that the store keeps.
 DECIDES_NOTHING = {
+    "kernels.reference": "what kernels are compared with",
     "scbench.canonical": "files and digests",
     "scbench.cellkey": "the key itself; the prompt limit stands in it by value",
+    "scbench.classifiers": "refuses files; their digest stands in the key by value",
     "scbench.codedigest": "the key itself",
+    "scbench.corpus": "gathers; sessions are looked up by their own digest",
+    "scbench.corpus.folder": "sessions are looked up by their own digest",
+    "scbench.corpus.releases": "sessions are looked up by their own digest",
+    "scbench.corpus.rows": "sessions are looked up by their own digest",
+    "scbench.corpus.source_code": "sessions are looked up by their own digest",
     "scbench.costs": "how work is cut into jobs",
     "scbench.engines": "gathers; hands its arguments through",
     "scbench.engines.agreement": "refuses checkpoints, changes none",
@@ -116,6 +123,7 @@ DECIDES_NOTHING = {
     "scbench.plan": "how work is cut into jobs",
     "scbench.records": "names of what is kept; scbench.compute.KEPT and the layout decide",
     "scbench.schema": "refuses studies",
+    "scbench.scoring.languages": "reads the source code that sessions are made from",
     "scbench.sessions": "sessions are looked up by their own digest",
     "scbench.store": "storage; its layout stands in the key by value",
     "scbench.study": "settings stand in the key by value",

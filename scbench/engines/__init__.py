@@ -20,6 +20,7 @@ CORE_MODULES: tuple[str, ...] = (
     "scbench.engines.transformers",
     "scbench.kv.arena",
     "scbench.kv.attention",
+    "scbench.kv.branches",
     "scbench.kv.dense",
     "scbench.kv.hooks",
     "scbench.kv.partial",

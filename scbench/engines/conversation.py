@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from scbench.engines.assembly import Assembler
 from scbench.engines.chunks import ChunkCache
 from scbench.engines.rotary import Rotary
-from scbench.kv import KVShape, KVStore, Mark
+from scbench.kv import Counters, KVShape, KVStore, Mark
 from scbench.methods import Method
 
 CHUNK = 4096
@@ -27,7 +29,8 @@ class EngineCounters:
     dense_prefills: exact encodings begun from an empty store, each of which all methods that start dense can share;
     dense_prefill_tokens: tokens of first prompts computed exactly; prefill_tokens: all prompt tokens computed in place;
     chunk_tokens: tokens of chunks encoded alone; chunk_tokens_reused: tokens of chunks that were kept from before;
-    decode_steps: forward passes of one generated token.
+    decode_steps: forward passes of generated tokens, one of each answer that shares the pass; decode_tokens: these
+    tokens. (The last token of an answer that reached its limit is never passed.)
     """
 
     dense_prefills: int = 0
@@ -36,6 +39,7 @@ class EngineCounters:
     chunk_tokens: int = 0
     chunk_tokens_reused: int = 0
     decode_steps: int = 0
+    decode_tokens: int = 0
 
 
 class Engine(Protocol):
@@ -50,7 +54,9 @@ class Engine(Protocol):
     @property
     def rotary(self) -> Rotary: ...
 
-    def forward(self, store: KVStore, ids: Sequence[int], position: int | Sequence[int]) -> Tensor: ...
+    def forward(
+        self, store: KVStore, ids: Sequence[int], position: int | Sequence[int], rows: Sequence[int] | None = None
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class TurnOutput:
     """One answer. Fields that `scbench.records` also has are explained there.
 
     token_ids: the answer without its end token. prompt_seconds: everything fed since the answer before; a conversation
-    that was forked counts the shared prefill in full.
+    that was forked counts the shared prefill in full. Of a pass that answers shared each has its share.
     """
 
     prediction: str
@@ -82,6 +88,22 @@ class _Prompt:
     tokens: int = 0
     seconds: float = 0.0
     prefilled_before: int = 0
+
+
+@dataclass(slots=True)
+class _Reply:
+    """An answer of at most `limit` tokens in the making."""
+
+    limit: int
+    ids: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def goes_on(self, token: int, stop_ids: Collection[int]) -> bool:
+        """Take the next token; whether the one after it is wanted, for which this one has to be fed."""
+        if token in stop_ids:
+            return False
+        self.ids.append(token)
+        return len(self.ids) < self.limit
 
 
 class Conversation:
@@ -117,38 +139,67 @@ class Conversation:
         if ids:
             self._feed(ids, self.store.append)
 
+    @property
+    def turns_together(self) -> bool:
+        """Whether `answer_all` may be asked for (`Method.turns_together`)."""
+        return self.store.method.turns_together
+
     def answer(self, limit: int, stop_ids: Collection[int]) -> TurnOutput:
         """Decode greedily until a stop token or `limit` tokens; the answer stays in the store until rolled back."""
         engine, store, prompt = self._engine, self.store, self._prompt
         if self.logits is None:
             raise RuntimeError("nothing was fed before the answer")
-        kv_bytes, kv_bytes_dense = store.resident_bytes, store.dense_bytes
-        keys_attended, bytes_read = store.counters.keys_attended, store.counters.bytes_read
-        tokens_prefilled = store.counters.tokens_prefilled
+        held, before = (store.resident_bytes, store.dense_bytes), replace(store.counters)
         began = engine.clock()
-        ids: list[int] = []
-        while (token := int(self.logits.argmax())) not in stop_ids:
-            ids.append(token)
-            if len(ids) >= limit:
+        reply = _Reply(limit)
+        while reply.goes_on(int(self.logits.argmax()), stop_ids):
+            self.logits = engine.forward(store, reply.ids[-1:], store.append(1, generated=True))[0]
+            self._count_pass(1)
+        reply.seconds = engine.clock() - began
+        self._prompt = _Prompt(prefilled_before=before.tokens_prefilled)
+        cost = store.counters.since(before)
+        return self._output(reply, prompt, before.tokens_prefilled - prompt.prefilled_before, held, cost)
+
+    def answer_all(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stop_ids: Collection[int], *, chained: bool
+    ) -> list[TurnOutput]:
+        """Answer several prompts as `answer` does, in passes that all of them share, and forget prompts and answers.
+
+        chained: each prompt continues the one before it, answers left out; else each follows what was fed so far. The
+        seconds of a pass are shared out, of the prompts' by their tokens, of the others equally.
+        """
+        engine, store, mark = self._engine, self.store, self.store.mark()
+        fed, prefilled = self._prompt, store.counters.tokens_prefilled
+        began = engine.clock()
+        branches, positions = store.branch([len(prompt) for prompt in prompts], chained, sum(limits))
+        logits = self._after(prompts, positions, chained)
+        held = [store.branch_bytes(branch) for branch in range(len(prompts))]
+        fed_at = engine.clock()
+        replies = [_Reply(limit) for limit in limits]
+        live: Sequence[int] = range(len(prompts))
+        decoded_at = fed_at
+        while True:
+            tokens = zip(live, logits.argmax(dim=-1).tolist(), strict=True)
+            live = [branch for branch, token in tokens if replies[branch].goes_on(token, stop_ids)]
+            if not live:
                 break
-            self.logits = engine.forward(store, (token,), store.append(1, generated=True))
-        seconds = engine.clock() - began
-        engine.counters.decode_steps += len(ids) - (len(ids) == limit)
-        self._prompt = _Prompt(prefilled_before=tokens_prefilled)
-        return TurnOutput(
-            prediction=engine.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-            token_ids=tuple(ids),
-            finish="length" if len(ids) == limit else "eos",
-            new_tokens=len(ids),
-            prompt_tokens=prompt.tokens,
-            kv_bytes=kv_bytes,
-            kv_bytes_dense=kv_bytes_dense,
-            keys_attended=store.counters.keys_attended - keys_attended,
-            bytes_read=store.counters.bytes_read - bytes_read,
-            tokens_prefilled=tokens_prefilled - prompt.prefilled_before,
-            prompt_seconds=prompt.seconds,
-            decode_seconds=seconds,
-        )
+            last = [replies[branch].ids[-1] for branch in live]
+            logits = engine.forward(store, last, store.grow(live), range(len(live)))
+            self._count_pass(len(live))
+            passed, decoded_at = decoded_at, engine.clock()
+            for branch in live:
+                replies[branch].seconds += (decoded_at - passed) / len(live)
+        store.rollback(mark)
+        self._prompt = _Prompt(prefilled_before=store.counters.tokens_prefilled)
+        outputs = []
+        for branch, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
+            count = len(prompt)
+            own = _Prompt(count, (fed_at - began) * count / max(1, len(positions)))
+            if branch == 0:
+                own = _Prompt(count + fed.tokens, own.seconds + fed.seconds)
+                count += prefilled - fed.prefilled_before
+            outputs.append(self._output(reply, own, count, held[branch], branches.counters[branch]))
+        return outputs
 
     def mark(self) -> tuple[Mark, Tensor | None]:
         """A point to roll back to."""
@@ -184,7 +235,47 @@ class Conversation:
 
     def _feed(self, ids: Sequence[int], announce: Callable[[int], int]) -> None:
         began = self._engine.clock()
-        self.logits = self._engine.forward(self.store, ids, announce(len(ids)))
+        self.logits = self._engine.forward(self.store, ids, announce(len(ids)))[0]
         self._prompt.seconds += self._engine.clock() - began
         self._prompt.tokens += len(ids)
         self._engine.counters.prefill_tokens += len(ids)
+
+    def _after(self, prompts: Sequence[Sequence[int]], positions: Sequence[int], chained: bool) -> Tensor:
+        """Feed the announced `prompts`; the logits after each, [len(prompts), vocabulary]."""
+        ids = [token for prompt in prompts for token in prompt]
+        ends = accumulate(len(prompt) for prompt in prompts)
+        rows = [end - 1 for prompt, end in zip(prompts, ends, strict=True) if prompt]
+        computed = iter(self._engine.forward(self.store, ids, positions, rows) if ids else ())
+        self._engine.counters.prefill_tokens += len(ids)
+        before, after = self.logits, []
+        for prompt in prompts:
+            logits = next(computed) if prompt else before
+            if logits is None:
+                raise RuntimeError("nothing was fed before the answer")
+            if chained:
+                before = logits
+            after.append(logits)
+        return torch.stack(after)
+
+    def _count_pass(self, tokens: int) -> None:
+        self._engine.counters.decode_steps += 1
+        self._engine.counters.decode_tokens += tokens
+
+    def _output(
+        self, reply: _Reply, prompt: _Prompt, tokens_prefilled: int, held: tuple[int, int], cost: Counters
+    ) -> TurnOutput:
+        text = self._engine.tokenizer.decode(reply.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return TurnOutput(
+            prediction=text,
+            token_ids=tuple(reply.ids),
+            finish="length" if len(reply.ids) == reply.limit else "eos",
+            new_tokens=len(reply.ids),
+            prompt_tokens=prompt.tokens,
+            kv_bytes=held[0],
+            kv_bytes_dense=held[1],
+            keys_attended=cost.keys_attended,
+            bytes_read=cost.bytes_read,
+            tokens_prefilled=tokens_prefilled,
+            prompt_seconds=prompt.seconds,
+            decode_seconds=reply.seconds,
+        )

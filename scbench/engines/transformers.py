@@ -59,18 +59,20 @@ class TransformersEngine:
         return checked_rotary(self, self.model, self._name)
 
     @torch.inference_mode()
-    def forward(self, store: KVStore, ids: Sequence[int], position: int | Sequence[int]) -> Tensor:
-        """Compute the announced tokens `ids`, the first at `position` or each at its own; return the last one's logits.
+    def forward(
+        self, store: KVStore, ids: Sequence[int], position: int | Sequence[int], rows: Sequence[int] | None = None
+    ) -> Tensor:
+        """Compute the announced tokens `ids`, the first at `position` or each at its own.
 
-        The logits are [vocabulary].
+        Returns the logits of the tokens that `rows` numbers, [len(rows), vocabulary]; of the last one by default.
         """
         return self.model(
             torch.tensor([ids], device=self.model.device),
             position_ids=self._position_ids(position, len(ids)),
             use_cache=False,
-            logits_to_keep=1,
+            logits_to_keep=1 if rows is None else torch.tensor(rows, device=self.model.device),
             kv_store=store,
-        ).logits[0, -1]
+        ).logits[0]
 
     def _position_ids(self, position: int | Sequence[int], count: int) -> Tensor:
         if not isinstance(position, int):

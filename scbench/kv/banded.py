@@ -8,15 +8,39 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from scbench.kv.dense import additive, folded
+from kernels.block_sparse_prefill import band, block_sparse_prefill
+from kernels.dispatch import serves
+from scbench.kv.dense import additive, dense, folded
 
 
-def banded(q: Tensor, k: Tensor, v: Tensor, start: int, sink: int, local: int, scaling: float) -> Tensor:
-    """Attention of rows [start, start + T) to the sink and window keys.
+def banded(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    start: int,
+    sink: int,
+    local: int,
+    scaling: float,
+    dense_from: int | None = None,
+) -> Tensor:
+    """Attention of rows [start, start + T) to the sink and window keys; of those from `dense_from` on to every key.
 
     q [1, query_heads, T, head_dim]; k, v [1, kv_heads, S, head_dim] with S >= start + T, key j at position j;
     local >= 1. Returns [1, query_heads, T, head_dim].
     """
+    stop = start + q.shape[2]
+    edge = stop if dense_from is None else min(max(dense_from, start), stop)
+    k, v = k[:, :, :stop], v[:, :, :stop]
+    if serves(q, k, v):
+        return block_sparse_prefill(q, k, v, band(start, stop, sink, local, edge, q.device), scaling)
+    parts = _banded_blocks(q[:, :, : edge - start], k, v, start, sink, local, scaling)
+    if edge < stop:
+        parts.append(dense(q[:, :, edge - start :], k, v, scaling))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def _banded_blocks(q: Tensor, k: Tensor, v: Tensor, start: int, sink: int, local: int, scaling: float) -> list[Tensor]:
+    """`banded` of a block of rows after the other, none of them dense."""
     rows, group = q.shape[2], q.shape[1] // k.shape[1]
     # A block of B rows meets sink + local + B - 1 keys: short blocks waste fewer, long ones launch fewer kernels.
     block = min(max(local // 4, 64), 512)
@@ -34,7 +58,12 @@ def banded(q: Tensor, k: Tensor, v: Tensor, start: int, sink: int, local: int, s
             # Beyond the sink the mask depends on distances alone: one bias serves every such block.
             bias = _bias(high - low, sink + local, sink, local, group, q.dtype, q.device)
         parts.append(folded(q[:, :, low:high], keys, values, bias, scaling))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+    return parts
+
+
+def causal_keys(start: int, stop: int) -> int:
+    """Keys that rows [start, stop) see in all where each sees every key up to its own."""
+    return (stop * (stop + 1) - start * (start + 1)) // 2
 
 
 def banded_keys(start: int, stop: int, sink: int, local: int) -> int:

@@ -53,6 +53,19 @@ def dense_at(q: Tensor, k: Tensor, v: Tensor, positions: Sequence[int], scaling:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
+def dense_seeing(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, scaling: float) -> Tensor:
+    """As `dense`, for rows that see every key but some of the last m: row i sees those that visible [T, m] says."""
+    rows, keys, group = q.shape[2], k.shape[2], q.shape[1] // k.shape[1]
+    block = max(1, MASK_ELEMENTS // (group * keys))
+    if rows <= block:
+        return folded(q, k, v, _seeing_bias(visible, keys, group, q.dtype), scaling)
+    parts = []
+    for start in range(0, rows, block):
+        bias = _seeing_bias(visible[start : start + block], keys, group, q.dtype)
+        parts.append(folded(q[:, :, start : start + block], k, v, bias, scaling))
+    return torch.cat(parts, dim=2)
+
+
 def folded(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scaling: float) -> Tensor:
     """Attention with an additive `bias` [group * T, S] (`additive` makes one), or with every key seen where it is None.
 
@@ -76,3 +89,12 @@ def additive(allowed: Tensor, group: int, dtype: torch.dtype) -> Tensor:
 @lru_cache(maxsize=2)
 def _causal_bias(rows: int, keys: int, group: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return additive(torch.ones(rows, keys, dtype=torch.bool, device=device).tril(keys - rows), group, dtype)
+
+
+# As above; a tensor equals itself alone here, and the one that a pass asks with is the same in every layer.
+@lru_cache(maxsize=2)
+def _seeing_bias(visible: Tensor, keys: int, group: int, dtype: torch.dtype) -> Tensor:
+    rows, last = visible.shape
+    bias = torch.zeros(group, rows, keys, dtype=dtype, device=visible.device)
+    bias[:, :, keys - last :].masked_fill_(~visible, float("-inf"))
+    return bias.flatten(0, 1)

@@ -14,9 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scbench.kv.banded import banded, banded_keys
-from scbench.kv.dense import dense
-from scbench.kv.partial import Part, keys_read, keys_seen, merge, over_all, over_chosen
+from scbench.kv.banded import banded, banded_keys, causal_keys
+from scbench.kv.dense import dense, dense_seeing
+from scbench.kv.partial import Choice, Part, keys_read, keys_seen, merge, over_all, over_chosen
 from scbench.kv.sparse_prefill import Blocks, Lines, attend
 
 
@@ -40,6 +40,14 @@ class Counters:
         self.keys_attended += other.keys_attended
         self.bytes_read += other.bytes_read
         self.tokens_prefilled += other.tokens_prefilled
+
+    def since(self, before: "Counters") -> "Counters":
+        """The work done after these counters stood at `before`."""
+        return Counters(
+            self.keys_attended - before.keys_attended,
+            self.bytes_read - before.bytes_read,
+            self.tokens_prefilled - before.tokens_prefilled,
+        )
 
 
 @dataclass(slots=True)
@@ -69,16 +77,16 @@ class Chunk:
 
     def dense(self) -> Tensor:
         """Every row attends to every key up to its own."""
-        return self._dense(self.start)
+        self.counters.keys_attended += causal_keys(self.start, self.stop)
+        return dense(self.q, self.k, self.v, self.scaling)
 
     def banded(self, sink: int, local: int, dense_from: int | None = None) -> Tensor:
         """Row i attends to keys j <= i with j < sink or i - j < local; rows from position `dense_from` on to all."""
         edge = self.stop if dense_from is None else min(max(dense_from, self.start), self.stop)
         if edge == self.start:
             return self.dense()
-        self.counters.keys_attended += banded_keys(self.start, edge, sink, local)
-        upper = banded(self.q[:, :, : edge - self.start], self.k, self.v, self.start, sink, local, self.scaling)
-        return upper if edge == self.stop else torch.cat([upper, self._dense(edge)], dim=2)
+        self.counters.keys_attended += banded_keys(self.start, edge, sink, local) + causal_keys(edge, self.stop)
+        return banded(self.q, self.k, self.v, self.start, sink, local, self.scaling, edge)
 
     def check_whole(self) -> None:
         """Raise RuntimeError unless the chunk is the whole first prompt (`Method.whole_prompt` asks for that)."""
@@ -97,10 +105,6 @@ class Chunk:
         pairs = sum(int(mask.pairs.sum()) for mask in masks)
         self.counters.keys_attended += round(pairs / self.q.shape[1])
         return out
-
-    def _dense(self, low: int) -> Tensor:
-        self.counters.keys_attended += (self.stop * (self.stop + 1) - low * (low + 1)) // 2
-        return dense(self.q[:, :, low - self.start :], self.k, self.v, self.scaling)
 
 
 class Assembly(Protocol):
@@ -213,14 +217,28 @@ class Index(Protocol):
     def bytes(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the T rows of a pass see of the last m rows, where that is not each up to its own (`scbench.kv.branches`).
+
+    visible: boolean [T, m]; seen: how many of them each row sees. Every row before them is seen by all.
+    """
+
+    visible: Tensor
+    seen: Sequence[int]
+
+
 @dataclass(slots=True)
 class Step:
     """T rows after the first prompt in layer `layer` of `layers`, and every row they may see.
 
     q [1, query_heads, T, head_dim]; k, v [1, heads, S, head_dim]: first the rows kept of the first prompt, `prompt` of
     them, then the appended ones, the last T being the rows' own; packed: positions in a method's own representation, in
-    front of them; index: what the method's `index` returned for this layer; scaling: factor of q k^T. The verbs return
-    [1, query_heads, T, head_dim]; a method calls exactly one of them.
+    front of them; index: what the method's `index` returned for this layer; scaling: factor of q k^T; sight: which of
+    the appended rows each row sees, None where all up to its own. The verbs return [1, query_heads, T, head_dim]; a
+    method calls exactly one of them.
+
+    counters: one for the pass; or one a row, where each row's cost is counted by itself, as if it were a pass alone.
     """
 
     q: Tensor
@@ -232,46 +250,72 @@ class Step:
     packed: Packed | None
     index: Index | None
     scaling: float
-    counters: Counters = field(repr=False)
+    sight: Sight | None
+    counters: Sequence[Counters] = field(repr=False)
 
     @property
     def rows(self) -> int:
         return self.q.shape[2]
 
+    @property
+    def apart(self) -> bool:
+        """Whether each row's cost is counted by itself; what a verb is told of costs then is a list, by row."""
+        return len(self.counters) == self.rows
+
     def dense(self) -> Tensor:
-        """Every row attends to everything that is kept and to every appended row up to its own."""
+        """Every row attends to everything that is kept and to every appended row that it sees."""
         keys, values = self.k, self.v
-        self.counters.bytes_read += keys.nbytes + values.nbytes + (self.packed.bytes if self.packed else 0)
         if self.packed:
             keys, values = self.packed.before(keys, values)
-        self.counters.keys_attended += self.rows * keys.shape[2] - self.rows * (self.rows - 1) // 2
-        return dense(self.q, keys, values, self.scaling)
+        self._count_resident(0, keys.shape[2] - self.k.shape[2], self.packed.bytes if self.packed else 0)
+        if self.sight is None:
+            return dense(self.q, keys, values, self.scaling)
+        return dense_seeing(self.q, keys, values, self.sight.visible, self.scaling)
 
-    def chosen(self, positions: Tensor, scanned: int, bias: Tensor | None = None) -> Tensor:
-        """Row t of head h attends to the kept rows positions[h, t] and to every appended row up to its own.
+    def chosen(self, positions: Choice, scanned: int | Sequence[int], bias: Tensor | None = None) -> Tensor:
+        """Row t of head h attends to the kept rows positions[h, t] and to every appended row that it sees.
 
-        positions [heads, T, m], each in [0, prompt); heads is kv_heads, a choice for the whole group, or query_heads.
-        scanned: bytes of the index that were read to choose. bias [heads, T, m] in float32 is added to the logits; what
-        stands at a bias of -inf is not attended to, and everything else is distinct within a row.
+        positions [heads, T, m], each in [0, prompt), or pages of them; heads is kv_heads, a choice for the whole group,
+        or query_heads. scanned: bytes of the index that were read to choose; one number where they do not depend on the
+        rows. bias [heads, T, m] in float32 is added to the logits; what stands at a bias of -inf is not attended to,
+        and everything else is distinct within a row.
         """
         k, v = self.k[:, :, : self.prompt], self.v[:, :, : self.prompt]
-        distinct = keys_read(positions, bias, k.shape[1], self.prompt)
-        self.counters.keys_attended += keys_seen(positions, bias)
-        self.counters.bytes_read += 2 * distinct * k.shape[3] * k.element_size() + scanned
+        row = 2 * k.shape[3] * k.element_size()
+        distinct = keys_read(positions, bias, k.shape[1], self.prompt, self.apart)
+        scans = [scanned] * len(distinct) if isinstance(scanned, int) else scanned
+        read = [row * count + scan for count, scan in zip(distinct, scans, strict=True)]
+        self._count(keys_seen(positions, bias, self.apart), read)
         return merge([over_chosen(self.q, k, v, positions, self.scaling, bias), self._resident(self.prompt)])
 
-    def with_resident(self, part: Part, keys: int, read: int) -> Tensor:
+    def with_resident(self, part: Part, keys: Sequence[int], read: Sequence[int]) -> Tensor:
         """Every row attends to what it would in `dense`, and to the keys that `part` holds the attention over.
 
-        keys: how many those are per KV head, summed over rows; read: bytes that were read for them, index included.
+        keys: how many those are per KV head; read: bytes that were read for them, index included; each by row if
+        `apart`, else one sum over the rows.
         """
-        self.counters.keys_attended += keys
-        self.counters.bytes_read += read
+        self._count(keys, read)
         return merge([part, self._resident(0)])
 
     def _resident(self, first: int) -> Part:
         """Attention to the rows from `first` on; at least the rows' own are among them."""
-        keys, values = self.k[:, :, first:], self.v[:, :, first:]
-        self.counters.bytes_read += keys.nbytes + values.nbytes
-        self.counters.keys_attended += self.rows * keys.shape[2] - self.rows * (self.rows - 1) // 2
-        return over_all(self.q, keys, values, self.scaling)
+        self._count_resident(first)
+        visible = None if self.sight is None else self.sight.visible
+        return over_all(self.q, self.k[:, :, first:], self.v[:, :, first:], self.scaling, visible)
+
+    def _count_resident(self, first: int, packed: int = 0, packed_bytes: int = 0) -> None:
+        """Count the rows from `first` on, and `packed` positions in `packed_bytes` before them: read, and attended to
+        by each row that sees them."""
+        keys, size = self.k.shape[2] - first, (self.k.nbytes + self.v.nbytes) // self.k.shape[2]
+        seen: Sequence[int] = range(keys - self.rows + 1, keys + 1)
+        if self.sight is not None:
+            seen = [keys - self.sight.visible.shape[1] + count for count in self.sight.seen]
+        if self.apart:
+            self._count([packed + count for count in seen], [packed_bytes + size * count for count in seen])
+        else:
+            self._count([packed * self.rows + sum(seen)], [packed_bytes + size * keys])
+
+    def _count(self, keys: Sequence[int], read: Sequence[int]) -> None:
+        for counters, attended, bytes_read in zip(self.counters, keys, read, strict=True):
+            counters.keys_attended += attended
+            counters.bytes_read += bytes_read

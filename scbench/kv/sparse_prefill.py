@@ -1,7 +1,8 @@
 """Causal attention of a whole prompt to the keys that a sparse mask allows, each query head by its own.
 
-A mask has one of two forms, lines or blocks. Either is attended a block of rows at a time: the keys that these rows may
-meet are gathered, and the mask is applied among those alone, so that the dense scores are never computed.
+A mask has one of two forms, lines or blocks. On a GPU each has its kernel. Elsewhere either is attended a block of rows
+at a time: the keys that these rows may meet are gathered, and the mask is applied among those alone, so that the dense
+scores are never computed.
 """
 
 from bisect import bisect_left
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d, pad, scaled_dot_product_attention
+
+from kernels.block_sparse_prefill import BLOCK_SIZES, block_sparse_prefill, chosen_blocks
+from kernels.dispatch import serves
+from kernels.vertical_slash_prefill import vertical_slash_prefill
 
 ROWS = 64
 """Rows attended together under `Lines`: fewer meet fewer keys that only one of them sees, more launch fewer kernels."""
@@ -50,6 +55,14 @@ class Lines:
     def pairs(self) -> Tensor:
         """Pairs of row and key that each head sees, [m]."""
         return line_pairs(self.columns, self.diagonals)
+
+    def by_kernel(self, q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
+        """As `attend`, by the kernel."""
+        return vertical_slash_prefill(q, k, v, self.columns, self.diagonals, scaling, self.heads)
+
+    @property
+    def has_kernel(self) -> bool:
+        return True
 
     def pieces(self, dtype: torch.dtype) -> Iterator[Piece]:
         """The mask, `ROWS` rows at a time."""
@@ -118,6 +131,15 @@ class Blocks:
         """Pairs of row and key that each head sees, [m]."""
         return (self.chosen * block_pairs(self.tokens, self.size, self.chosen.device)).sum((1, 2))
 
+    def by_kernel(self, q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
+        """As `attend`, by the kernel."""
+        return block_sparse_prefill(q, k, v, chosen_blocks(self.chosen, self.size, self.tokens), scaling, self.heads)
+
+    @property
+    def has_kernel(self) -> bool:
+        """Blocks of a tiny context may be smaller than a tile of the tensor cores."""
+        return self.size in BLOCK_SIZES
+
     def pieces(self, dtype: torch.dtype) -> Iterator[Piece]:
         """The mask, a row of blocks at a time, or as many as make `ROWS` rows; one that is cut short by itself."""
         heads, count, _ = self.chosen.shape
@@ -142,6 +164,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Lines | Blocks, scaling: float
 
     q [1, query_heads, n, head_dim]; k, v [1, kv_heads, n, head_dim].
     """
+    if serves(q, k, v) and mask.has_kernel:
+        return mask.by_kernel(q, k, v, scaling)
     source = mask.heads * k.shape[1] // q.shape[1]
     asked = q[0, mask.heads]
     out = torch.empty_like(asked)

@@ -1,6 +1,6 @@
 """The KV cache of one session and its verbs.
 
-prefill, place and replace, seal, append, attend, mark, rollback, fork, close.
+prefill, place and replace, seal, append, branch and grow, attend, mark, rollback, fork, close.
 """
 
 import copy
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from scbench.kv.arena import Arena, Rows
+from scbench.kv.branches import Branches
 from scbench.kv.dense import dense_at
-from scbench.kv.hooks import Chunk, Counters, Index, Kept, LayerKV, Packed, Step
+from scbench.kv.hooks import Chunk, Counters, Index, Kept, LayerKV, Packed, Sight, Step
 
 ROOM = 256
 """Rows of room for later tokens where the caller states no capacity, and the least an arena grows by."""
@@ -94,7 +95,8 @@ class KVStore:
     `rollback` at will. `prefill(n)` and `append(n)` announce the n tokens of the next forward pass and return their
     first position; that pass calls `attend` once per layer. Positions keep counting original tokens, whatever a method
     drops. Tokens of the first prompt may also be taken over with `place`, as they were encoded elsewhere, and computed
-    once more with `replace`. A verb at the wrong time raises RuntimeError.
+    once more with `replace`. Several continuations of the session may share their passes: `branch`, then `grow`, until
+    a rollback ends them all. A verb at the wrong time raises RuntimeError.
 
     total: tokens of the first prompt; length: tokens so far; tail: those of them in the arena's appended rows.
     """
@@ -117,6 +119,9 @@ class KVStore:
         self.counters = Counters()
         self._arriving = 0
         self._replacing: _Replacing | None = None
+        self._branches: Branches | None = None
+        self._sight: Sight | None = None
+        self._paying = [self.counters]
         self._marks: set[Mark] = set()
         self._pasts: list[_Past] = []
         # The length at which the arena's appended rows begin.
@@ -166,11 +171,46 @@ class KVStore:
 
     def append(self, count: int, *, generated: bool = False) -> int:
         """Announce `count` tokens after the first prompt; return the position of the first of them."""
-        if not self.sealed:
-            raise RuntimeError("append before seal: the first prompt has not ended")
+        self._expect_later("append")
         if not generated:
             self.counters.tokens_prefilled += count
         return self._announce(count)
+
+    def branch(self, counts: Sequence[int], chained: bool, room: int) -> tuple[Branches, list[int]]:
+        """Part into branches with prompts of `counts` tokens, and announce these, branch after branch, for one pass.
+
+        chained, room: see `Branches`. Returns the branches and the positions of the tokens. Only for a method whose
+        `turns_together` says so.
+        """
+        self._expect_later("branch")
+        branches = Branches(self.length, counts, chained, room, self.shape.device)
+        positions, sight = branches.prompts()
+        self.counters.tokens_prefilled += branches.rows
+        self._announce(branches.rows)
+        self._branches, self._sight = branches, None if chained else sight
+        return branches, positions
+
+    def grow(self, branches: Sequence[int]) -> list[int]:
+        """Announce one generated token in each of `branches`; return their positions.
+
+        What a token costs counts in its branch's counters, and in the store's when a rollback ends the branches.
+        """
+        parted = self._branches
+        if parted is None:
+            raise RuntimeError("grow without branches")
+        self._announce(len(branches))
+        positions, self._sight = parted.grow(branches)
+        self._paying = [parted.counters[branch] for branch in branches]
+        return positions
+
+    def branch_bytes(self, branch: int) -> tuple[int, int]:
+        """`resident_bytes` and `dense_bytes` of a store that held this branch alone."""
+        parted = self._branches
+        if parted is None:
+            raise RuntimeError("branch_bytes without branches")
+        others = parted.rows - parted.visible_rows(branch)
+        resident = self._arena.bytes(self.tail - others) + self._aside_bytes
+        return resident, parted.lengths[branch] * self.shape.dense_bytes_per_token
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
         """Store the announced tokens' keys and values in `layer` and attend to what the method keeps.
@@ -201,7 +241,8 @@ class KVStore:
                 packed=self._packed[layer],
                 index=self._indices[layer],
                 scaling=scaling,
-                counters=self.counters,
+                sight=self._sight,
+                counters=self._paying,
             )
         )
         if layer == self.shape.layers - 1:
@@ -226,8 +267,7 @@ class KVStore:
 
     def mark(self) -> Mark:
         """A point to return to; only after `seal`."""
-        if not self.sealed:
-            raise RuntimeError("mark before seal: the first prompt has not ended")
+        self._expect_later("mark")
         mark = Mark(self.length)
         self._marks.add(mark)
         return mark
@@ -236,6 +276,7 @@ class KVStore:
         """Drop every token after `mark`: what is stored is then bit-identical to what it was there."""
         if mark not in self._marks:
             raise RuntimeError(f"rollback to token {mark.length}, which is not a mark in this store's past")
+        self._join()
         self._marks = {other for other in self._marks if other.length <= mark.length}
         while self._pasts and self._pasts[-1].length > mark.length:
             past = self._pasts.pop()
@@ -247,9 +288,11 @@ class KVStore:
     def fork(self, method: Hooks | None = None, total: int | None = None) -> "KVStore":
         """A store that goes on from here by itself; rows are shared until one side writes over what the other sees.
 
-        Before `seal` the fork may take another method that starts dense, and another total length of a first prompt
-        that begins with these tokens. Its counters go on from this store's.
+        Before `seal` the fork may take another method that has encoded these tokens alike, and another total length of
+        a first prompt that begins with them. Its counters go on from this store's.
         """
+        if self._branches is not None:
+            raise RuntimeError("fork of a store in branches; roll back first")
         twin = copy.copy(self)
         if method is not None or total is not None:
             if self.sealed:
@@ -260,6 +303,7 @@ class KVStore:
             if twin.query_rows > self.query_rows:
                 raise RuntimeError(f"the fork needs {twin.query_rows} query rows, {self.query_rows} were kept")
         twin.counters = dataclasses.replace(self.counters)
+        twin._paying = [twin.counters]
         twin._marks, twin._pasts = set(self._marks), list(self._pasts)
         twin._scaling, twin._queries = list(self._scaling), list(self._queries)
         twin._packed, twin._indices = list(self._packed), list(self._indices)
@@ -284,18 +328,34 @@ class KVStore:
 
         Unused room is not counted, nor are rows that only a rollback would need again.
         """
-        packed = sum(part.bytes for part in (*self._packed, *self._indices) if part)
-        queries = sum(rows.nbytes for rows in self._queries if rows is not None)
-        return self._arena.bytes(self.tail) + packed + queries
+        return self._arena.bytes(self.tail) + self._aside_bytes
 
     @property
     def dense_bytes(self) -> int:
         """Bytes of 16-bit dense KV of the same tokens."""
         return self.length * self.shape.dense_bytes_per_token
 
+    @property
+    def _aside_bytes(self) -> int:
+        """Bytes of everything held besides rows of the arena."""
+        packed = sum(part.bytes for part in (*self._packed, *self._indices) if part)
+        return packed + sum(rows.nbytes for rows in self._queries if rows is not None)
+
     def _expect(self, verb: str, count: int) -> None:
         if self.sealed or self.length + count > self.total:
             raise RuntimeError(f"{verb} of {count} tokens at {self.length} of {self.total}, sealed: {self.sealed}")
+
+    def _expect_later(self, verb: str) -> None:
+        if not self.sealed:
+            raise RuntimeError(f"{verb} before seal: the first prompt has not ended")
+        if self._branches is not None:
+            raise RuntimeError(f"{verb} in a store in branches; roll back first")
+
+    def _join(self) -> None:
+        """Leave the branches, if there are any."""
+        for counters in self._branches.counters if self._branches else ():
+            self.counters.add(counters)
+        self._branches, self._sight, self._paying = None, None, [self.counters]
 
     def _announce(self, count: int) -> int:
         if not self._arena.may_write(self, count):
@@ -311,6 +371,8 @@ class KVStore:
         packed = [part and part.absorb(*self._arena.read(layer, self.tail)) for layer, part in enumerate(self._packed)]
         if not all(packed):
             return
+        if self._branches is not None:
+            raise RuntimeError(f"{self.method}: what it packs grows along the turns; they cannot share passes")
         if any(mark.length >= self._since for mark in self._marks):
             past = _Past(self._since, self.length, self.tail, self._arena, self._packed)
             self._arena.readers.add(past)

@@ -51,6 +51,8 @@ class Method:
     whole_prompt: ClassVar[bool] = False
     # Whether `assemble` begins the first prompt, all of which the engine collects before.
     assembles: ClassVar[bool] = False
+    # Whether `shorten` says what of a context's text a prompt is made of.
+    shortens: ClassVar[bool] = False
     # Modules whose code decides the method's results, beyond what every method runs through.
     modules: ClassVar[tuple[str, ...]]
     default_budget: ClassVar[float] = 1 / 8
@@ -116,9 +118,38 @@ class Method:
         return {"method": self.name, **dataclasses.asdict(self)}
 
     @property
+    def pending(self) -> tuple[str, ...]:
+        """What its settings name and this version does not have yet, in plain words; a run is refused until it has."""
+        return ()
+
+    @property
     def query_rows(self) -> int:
         """Last query rows of the first prompt that `compress` wants to see."""
         return 0
+
+    @property
+    def own_rows(self) -> int | None:
+        """Last rows of a first prompt that are encoded as its end; None where all rows depend on where it ends.
+
+        First prompts that begin alike share the encoding of what they have in common, but for these rows.
+        """
+        return 0 if self.starts_dense else None
+
+    @property
+    def turns_together(self) -> bool:
+        """Whether turns with known prompts may share passes.
+
+        They may where what `load` gives each row depends on that row alone, and later tokens change nothing of what is
+        held of earlier ones (`Packed.absorb`). A method with a `load` of its own has to say so.
+        """
+        return type(self).load is Method.load
+
+    def shorten(self, context: str, device: str) -> list[tuple[int, int]]:
+        """Generation: character ranges [start, stop) of `context` to keep, ascending and apart; computed on `device`.
+
+        It sees the context alone, before any question, template or cut; prompts of all modes are made of what is left.
+        """
+        return [(0, len(context))]
 
     def assemble(self, prompt: Assembly) -> None:
         """Retrieval: what of the first prompt to take from chunks encoded alone; the rest is encoded exactly."""

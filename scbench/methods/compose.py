@@ -76,8 +76,23 @@ class Composition(Method):
         return {"method": self.name, **settings}
 
     @property
+    def pending(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(what for part in self.parts for what in part.pending))
+
+    @property
     def query_rows(self) -> int:
         return self.parts[1].query_rows
+
+    @property
+    def own_rows(self) -> int | None:
+        return self.parts[0].own_rows
+
+    @property
+    def turns_together(self) -> bool:
+        return self.parts[1].turns_together
+
+    def shorten(self, context: str, device: str) -> list[tuple[int, int]]:
+        return self.parts[0].shorten(context, device)
 
     def assemble(self, prompt: Assembly) -> None:
         self.parts[0].assemble(prompt)
@@ -155,6 +170,7 @@ def _paired(first: type[Method], second: type[Method]) -> type[Composition]:
         "starts_dense": first.starts_dense and second.starts_dense,
         "whole_prompt": first.whole_prompt or second.whole_prompt,
         "assembles": first.assembles,
+        "shortens": first.shortens,
         "modules": tuple(dict.fromkeys((*Composition.modules, *modules))),
         "kinds": (first, second),
     }

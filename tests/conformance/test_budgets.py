@@ -42,6 +42,7 @@ SIZES = {
             "top_k": (55296, 27648, 13824, 6912, 3456),
         },
         "oracle_topk": {"top_k": KEPT[PAPER_CONTEXT]},
+        "llmlingua2": {"budget": (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)},
     },
     1024: {
         "a_shape": {"sink": (16, 16, 16, 16, 8), "local": (496, 240, 112, 48, 24)},
@@ -66,6 +67,7 @@ SIZES = {
             "top_k": (432, 208, 80, 32, 16),
         },
         "oracle_topk": {"top_k": KEPT[1024]},
+        "llmlingua2": {"budget": (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)},
     },
 }
 # They keep everything: full attention, and CacheBlend, whose share is of tokens computed again.

@@ -16,7 +16,7 @@ from tests.conformance.models import tokens
 
 LOADING = [name for name in METHODS if METHODS[name].stage == "loading"]
 # One pair of each kind: a loop over all would cost the product of the rooms and find nothing more.
-PAIRS = ["minference+snapkv", "tri_shape+kivi", "a_shape+quest", "cacheblend+streaming_llm"]
+PAIRS = ["minference+snapkv", "tri_shape+kivi", "a_shape+quest", "cacheblend+streaming_llm", "llmlingua2+snapkv"]
 
 
 @pytest.fixture

@@ -14,11 +14,21 @@ from tests.conformance.models import encoded, tokens
 
 
 def conversation(engine, method, first, splits=()):
-    """A conversation that has encoded `first` in chunks that end at `splits`."""
+    """A conversation that has encoded `first` in chunks that end at `splits`; what is left of it by `shorten`."""
+    if method.shortens:
+        first = shortened(engine.tokenizer, method, first)
+        splits = sorted({min(split, len(first)) for split in splits})
     talk = engine.start(method, len(first))
     for start, stop in zip((0, *splits), (*splits, len(first)), strict=True):
         talk.prefill(first[start:stop])
     return talk
+
+
+def shortened(tokenizer, method, ids):
+    """The tokens `ids` without those of the words that the method drops from their text."""
+    text = " ".join(tokenizer.convert_ids_to_tokens(list(ids)))
+    left = "".join(text[start:stop] for start, stop in method.shorten(text, "cpu"))
+    return tuple(tokenizer.convert_tokens_to_ids(left.split()))
 
 
 def logits_along(talk, later):

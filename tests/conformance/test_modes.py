@@ -1,7 +1,5 @@
 """The two modes as sequences of verbs, and what an answer reports."""
 
-import dataclasses
-
 import pytest
 
 from scbench.engines.conversation import TurnOutput
@@ -13,7 +11,8 @@ from tests.conformance.models import encoded, tokens
 class Recorder:
     """A conversation that answers 90, 91, ... and writes down what it was asked to do."""
 
-    def __init__(self):
+    def __init__(self, turns_together=False):
+        self.turns_together = turns_together
         self.verbs = []
         self.answered = 0
 
@@ -35,9 +34,12 @@ class Recorder:
         self.answered += 1
         return TurnOutput("", (89 + self.answered,), "eos", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
 
+    def answer_all(self, prompts, limits, stop_ids, *, chained):
+        self.verbs.append(("answer_all", prompts, limits, chained))
 
-def asked(mode, history="golden"):
-    session, talk = encoded(limits=(4, 5, 6)), Recorder()
+
+def asked(mode, history="golden", turns_together=False):
+    session, talk = encoded(limits=(4, 5, 6)), Recorder(turns_together)
     {"multi_turn": multi_turn, "multi_request": multi_request}[mode](talk, session[mode], history)
     return session[mode], talk.verbs
 
@@ -76,6 +78,15 @@ def test_every_request_sees_the_context_alone():
         *(("append", second), ("answer", 5), ("rollback", 2)),
         *(("append", third), ("answer", 6), ("rollback", 2)),
     ]
+
+
+def test_turns_with_known_prompts_are_asked_together_where_that_is_allowed():
+    session, verbs = asked("multi_turn", turns_together=True)
+    prompts = ((), session.answers[0] + session.queries[1], session.answers[1] + session.queries[2])
+    assert verbs == ["seal", ("answer_all", prompts, (4, 5, 6), True)]
+    session, verbs = asked("multi_request", turns_together=True)
+    assert verbs == ["seal", ("answer_all", session.queries, (4, 5, 6), False)]
+    assert asked("multi_turn", "generated", turns_together=True) == asked("multi_turn", "generated")
 
 
 @pytest.fixture
@@ -147,12 +158,6 @@ def test_costs_of_an_answer_are_those_of_its_own_tokens(ask, llama):
     _, dropped = ask("multi_request", "snapkv", {"capacity": 24, "window": 4}, limits=(4, 4, 4), stop=frozenset())
     assert dropped[0].keys_attended == layers * sum(24 + len(session.queries[0]) + step for step in (1, 2, 3))
     assert dropped[0].kv_bytes_dense == outputs[0].kv_bytes_dense
-
-
-def test_the_engine_counts_its_decode_steps(ask, llama):
-    before = dataclasses.replace(llama.counters)
-    ask("multi_turn", limits=(4, 1, 3), stop=frozenset())
-    assert llama.counters.decode_steps - before.decode_steps == 3 + 0 + 2
 
 
 @pytest.mark.parametrize("context", [0, 1, 2])

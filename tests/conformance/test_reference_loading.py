@@ -187,7 +187,7 @@ class TestRetrievalAttention:
         run.store.seal()
         q = run.q[0][:, :, 800:820]
         index = run.store._indices[0]
-        positions, bias, _ = index.approximate.search(q, 17)
+        positions, bias, _ = index.approximate.search(q, 17, apart=False)
         exact = (q[0] @ index.k[0].repeat_interleave(2, dim=0).transpose(1, 2)).topk(17).indices
         hits = (positions.masked_fill(bias < 0, -1)[..., None] == exact[..., None, :]).any(dim=2)
         return float(hits.float().mean())
@@ -273,7 +273,7 @@ class TestMagicPIG:
         times, expected = torch.zeros(30), None
         for seed in range(seeds):
             tables = HashTables.of(layer, 0, 30, 2, 5, seed)
-            positions, bias, _ = tables.sample(q, k, 30)
+            positions, bias, _ = tables.sample(q, k, 30, apart=False)
             times[positions[0, 0][bias[0, 0] > -math.inf]] += 1
             expected = tables._log_chance(q, k, torch.arange(30)[None, None])[0, 0].exp()
         assert expected.max() > 0.8

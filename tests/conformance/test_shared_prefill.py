@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from scbench.methods import METHODS, make
+from scbench.modes import run_session
 from tests.conformance.asking import CONTEXT, answers, requests_for
 from tests.conformance.models import encoded, tokens
 
 DENSE = [name for name in METHODS if METHODS[name].starts_dense]
-SPARSE = [name for name in METHODS if not METHODS[name].starts_dense]
+POSITIONAL = ["a_shape", "tri_shape", "trianglemix"]
+APART = [name for name in METHODS if name not in (*DENSE, *POSITIONAL)]
 
 
 def work(engine, *how):
@@ -30,15 +32,15 @@ def test_shared_and_unshared_answers_are_equal(engine, context):
 def test_shared_and_unshared_runs_compute_the_same_bits(llama, monkeypatch):
     seen, forward = [], llama.forward
 
-    def spy(store, ids, position):
-        logits = forward(store, ids, position)
+    def spy(store, *how):
+        logits = forward(store, *how)
         if store.sealed:
-            seen.append(logits)
+            seen.extend(logits)
         return logits
 
     monkeypatch.setattr(llama, "forward", spy)
     for share_prefill in (True, False):
-        answers(llama, encoded(), requests_for(DENSE), share_prefill)
+        answers(llama, encoded(), requests_for([*DENSE, *POSITIONAL]), share_prefill)
     half = len(seen) // 2
     assert torch.equal(torch.stack(seen[:half]), torch.stack(seen[half:]))
 
@@ -66,10 +68,34 @@ def test_a_session_is_prefilled_once(llama):
     assert tokens_alone - tokens_shared == (len(requests) - 1) * 150
 
 
-def test_methods_that_start_sparse_share_nothing(llama):
-    session, requests = encoded(), requests_for(SPARSE)
+def test_who_shares_nothing(llama):
+    session, requests = encoded(), requests_for(APART)
+    assert all(request.method.own_rows is None for request in requests)
     assert work(llama, session, requests, True) == work(llama, session, requests, False)
     assert work(llama, session, requests, True)[0] == 0
+
+
+@pytest.mark.parametrize("name", POSITIONAL)
+def test_what_a_mask_of_positions_encodes_serves_both_modes(llama, name):
+    """But for the last rows, which are encoded as the end of a prompt."""
+    session, requests = encoded(), requests_for([name])
+    shared, alone = (work(llama, session, requests, share)[1] for share in (True, False))
+    assert alone - shared == 150 - requests[0].method.own_rows
+
+
+def test_no_more_is_kept_than_later_requests_go_on_from(llama, monkeypatch):
+    started, start = [], llama.start
+
+    def spy(*how):
+        started.append(start(*how))
+        return started[-1]
+
+    monkeypatch.setattr(llama, "start", spy)
+    requests = [*requests_for(["full", "a_shape"]), *requests_for(["tri_shape"])]
+    open_stems = []
+    for _ in run_session(llama, encoded(), requests, share_prefill=True, history="golden"):
+        open_stems.append(sum(talk.store.total >= 0 for talk in started))
+    assert open_stems == [1, 0, 1, 0, 1, 0]
 
 
 def test_first_prompts_without_a_common_prefix_are_prefilled_apart(llama):
@@ -91,7 +117,7 @@ def test_one_mode_shares_its_whole_first_prompt(llama):
 
 def test_a_resumed_run_computes_the_same_bits(llama):
     """What is left to do does not decide how the prefix is cut."""
-    session, requests = encoded(), requests_for(DENSE)
+    session, requests = encoded(), requests_for([*DENSE, *POSITIONAL])
     everything = answers(llama, session, requests, True)
     for request in requests:
         assert answers(llama, session, [request], True)[request.label] == everything[request.label]

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from scbench.canonical import digest_file
 from scbench.places import ROOT
+from tests.provenance.stable import stable_bytes
 
 TREE = ("Snakefile", "config.yaml", "rules", "scbench", "scripts", "resources", "studies", "local", "slurm", "envs")
-TREE += ("requirements.in", "requirements.lock", "requirements-dev.in", "requirements-dev.lock")
+TREE += ("kernels", "requirements.in", "requirements.lock", "requirements-dev.in", "requirements-dev.lock")
 CELLS = 16  # four rows, two tasks, two modes
 SESSIONS = 3
 TURNS = 2
@@ -82,11 +83,11 @@ class Clone:
         return "\n".join(path.read_text() for path in sorted((self.path / "logs").rglob("*.log")))
 
     def outputs(self) -> dict[str, bytes]:
-        """Path -> bytes of everything that must not depend on how a run went."""
+        """Path -> bytes of everything that must not depend on how a run went: of sidecars all but the observation."""
         kept = [*(self.path / "figures").rglob("*"), *(self.path / "results" / "store").glob("??/*.json*")]
         for name in ("sessions", "baseline", "cells", "scores", "artifacts"):
             kept += (self.path / "results" / "smoke" / name).rglob("*")
-        return {str(path.relative_to(self.path)): path.read_bytes() for path in kept if path.is_file()}
+        return {str(path.relative_to(self.path)): stable_bytes(path) for path in kept if path.is_file()}
 
     def computed(self) -> Counter:
         """How often each turn was computed, by the observations of all runs."""

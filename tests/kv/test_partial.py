@@ -83,10 +83,23 @@ def test_products_are_those_of_the_chosen_keys(qkv):
 
 def test_keys_are_counted_once_a_pass_and_kv_head():
     positions = torch.tensor([[[0, 1], [1, 2]], [[2, 3], [2, 3]], [[5, 5], [5, 5]], [[5, 6], [5, 6]]])
-    assert keys_read(positions, None, 4, 7) == 3 + 2 + 1 + 2
-    assert keys_read(positions, None, 2, 7) == 4 + 2, "two query heads a KV head"
-    assert keys_seen(positions, None) == 4, "two rows of two keys"
+    assert keys_read(positions, None, 4, 7, apart=False) == [3 + 2 + 1 + 2]
+    assert keys_read(positions, None, 2, 7, apart=False) == [4 + 2], "two query heads a KV head"
+    assert keys_seen(positions, None, apart=False) == [4], "two rows of two keys"
     bias = torch.zeros(positions.shape)
     bias[2, :, 1] = bias[3, :, 1] = bias[0, 1, 1] = -math.inf
-    assert keys_read(positions, bias, 4, 7) == 2 + 2 + 1 + 1
-    assert keys_seen(positions, bias) == 3, "11 of 16 over four heads, rounded up"
+    assert keys_read(positions, bias, 4, 7, apart=False) == [2 + 2 + 1 + 1]
+    assert keys_seen(positions, bias, apart=False) == [3], "11 of 16 over four heads, rounded up"
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_rows_counted_apart_cost_what_each_costs_alone(hidden):
+    positions = torch.randint(30, (4, 5, 9), generator=torch.Generator().manual_seed(0)).unique(dim=2)
+    bias = None
+    if hidden:
+        bias = torch.zeros(positions.shape).masked_fill_(positions % 3 == 0, -math.inf)
+    alone = [(positions[:, row : row + 1], None if bias is None else bias[:, row : row + 1]) for row in range(5)]
+    for kv_heads in (4, 2):
+        read = [keys_read(*one, kv_heads, 30, apart=False)[0] for one in alone]
+        assert keys_read(positions, bias, kv_heads, 30, apart=True) == read
+    assert keys_seen(positions, bias, apart=True) == [keys_seen(*one, apart=False)[0] for one in alone]

@@ -6,13 +6,16 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from kernels.quantized_decode import packed_rows, unpacked_rows
+
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
     """A tensor x as codes round((x - zero) / scale), scale = (max - min) / (2^bits - 1), zero = min, per group.
 
     packed uint8: 8 / bits codes a byte; byte j of P holds codes j, j + P, j + 2P, ... of the flat tensor, so that a bit
-    plane unpacks to consecutive codes. scale, zero float16, shaped as `grouped` with 1 in the group's dimension.
+    plane unpacks to consecutive codes. scale, zero float16, shaped as `grouped` with 1 in the group's dimension. run:
+    where not the whole tensor is packed so but every `run` codes by themselves, a multiple of 8 / bits.
     """
 
     packed: Tensor
@@ -20,6 +23,7 @@ class Quantised:
     zero: Tensor
     bits: int
     grouped: tuple[int, ...]
+    run: int | None = None
 
     @classmethod
     def of(cls, x: Tensor, bits: int, dim: int) -> Self:
@@ -41,13 +45,16 @@ class Quantised:
         """Both as one, `other` behind this along dimension 1: the same codes, scales and zero points."""
         codes = torch.cat([self._codes(), other._codes()], dim=1)
         scale, zero = torch.cat([self.scale, other.scale], dim=1), torch.cat([self.zero, other.zero], dim=1)
-        return type(self)(_packed(codes, self.bits), scale, zero, self.bits, tuple(codes.shape))
+        packed = packed_rows(codes.view(-1, self.run), self.bits) if self.run else _packed(codes, self.bits)
+        return type(self)(packed.flatten(), scale, zero, self.bits, tuple(codes.shape), self.run)
 
     @property
     def bytes(self) -> int:
         return self.packed.nbytes + self.scale.nbytes + self.zero.nbytes
 
     def _codes(self) -> Tensor:
+        if self.run:
+            return unpacked_rows(self.packed.view(-1, self.run * self.bits // 8), self.bits).view(self.grouped)
         codes = self.packed
         if self.bits < 8:
             shifts = torch.arange(0, 8, self.bits, dtype=torch.uint8, device=codes.device)

@@ -11,7 +11,9 @@ from scbench.methods.base import Complexity, Method, Stage
 from scbench.methods.budget import Budget
 
 if TYPE_CHECKING:
-    from scbench.kv import Kept, LayerKV
+    from torch import Tensor
+
+    from scbench.kv import Kept, LayerKV, Step
 
 BITS = (2, 4, 8)
 
@@ -41,6 +43,19 @@ class Kivi(Method):
         "scbench.methods.compression.kivi",
         "scbench.methods.compression.packed_prompt",
         "scbench.methods.compression.affine",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dense_decode",
+        "kernels.dense_decode_triton",
+        "kernels.dispatch",
+        "kernels.gather_decode",
+        "kernels.gather_decode_triton",
+        "kernels.paged_decode",
+        "kernels.paged_decode_triton",
+        "kernels.quantized_decode",
+        "kernels.quantized_decode_triton",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
     )
 
     bits: int
@@ -77,6 +92,10 @@ class Kivi(Method):
                 f"kivi.residual: {self.residual} is not a multiple of the group of {self.group}; give one that is"
             )
 
+    @property
+    def turns_together(self) -> bool:
+        return not self.grow
+
     def compress(self, layer: LayerKV) -> Kept | None:
         if layer.tokens < self.residual and not self.grow:
             return None
@@ -92,3 +111,11 @@ class Kivi(Method):
         values = max(0, layer.tokens - self.residual)
         window = self.residual if self.grow else 0
         return layer.pack(PackedPrompt.of(layer.k, layer.v, self.bits, self.group, keys, values, window))
+
+    def load(self, step: Step) -> Tensor:
+        packed = step.packed
+        if packed is None or packed.fused is None:
+            return step.dense()
+        each = [1] * step.rows if step.apart else [step.rows]
+        keys, read = [packed.tokens * rows for rows in each], [packed.bytes] * len(each)
+        return step.with_resident(packed.attend(step.q, step.scaling), keys, read)

@@ -34,6 +34,13 @@ class PyramidKV(WindowSelection):
         "scbench.methods.compression.pyramidkv",
         "scbench.methods.compression.window_selection",
         "scbench.methods.compression.window_scores",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
+        "kernels.window_scores",
+        "kernels.window_scores_triton",
     )
 
     beta: int

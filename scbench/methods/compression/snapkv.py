@@ -27,4 +27,11 @@ class SnapKV(WindowSelection):
         "scbench.methods.compression.snapkv",
         "scbench.methods.compression.window_selection",
         "scbench.methods.compression.window_scores",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
+        "kernels.window_scores",
+        "kernels.window_scores_triton",
     )

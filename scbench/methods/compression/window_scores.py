@@ -4,6 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
+from kernels.dispatch import serves
+from kernels.window_scores import window_scores as fused_window_scores
+
 
 def window_scores(queries: Tensor, k: Tensor, scaling: float, kernel: int) -> Tensor:
     """Attention that the last w rows pay to each earlier position, per query head: [query_heads, n - w], float32.
@@ -12,6 +15,8 @@ def window_scores(queries: Tensor, k: Tensor, scaling: float, kernel: int) -> Te
     softmax runs over every key up to its own; the rows are summed, then averaged over `kernel` neighbouring positions,
     with zeros beyond the ends, as published.
     """
+    if serves(queries, k, k):
+        return fused_window_scores(queries, k, scaling, kernel)
     _, heads, rows, dim = queries.shape
     kv_heads, tokens = k.shape[1:3]
     grouped = queries.reshape(kv_heads, heads // kv_heads * rows, dim)

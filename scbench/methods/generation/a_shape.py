@@ -34,7 +34,15 @@ class AShape(SinkWindow):
         "scbench.methods.generation.a_shape",
         "scbench.kv.banded",
         "scbench.methods.sink_window",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.softmax_triton",
     )
+
+    @property
+    def own_rows(self) -> int:
+        return 0
 
     def encode(self, chunk: Chunk) -> Tensor:
         return chunk.banded(self.sink, self.local)

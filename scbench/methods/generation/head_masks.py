@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from kernels.dispatch import serves
+from kernels.line_scores import MAX_ROWS
+from kernels.line_scores import line_scores as fused_line_scores
 from scbench.kv.banded import banded_keys
 from scbench.kv.sparse_prefill import Blocks, Lines, line_pairs
 from scbench.methods.generation.head_patterns import HeadPattern
@@ -68,6 +71,8 @@ def line_scores(q: Tensor, k: Tensor, heads: Tensor, rows: int, scaling: float) 
     """
     tokens = k.shape[2]
     rows = min(rows, tokens)
+    if serves(q, k, k) and rows <= MAX_ROWS:
+        return fused_line_scores(q[:, :, tokens - rows :], k, scaling, heads)
     logits = (q[0, heads, tokens - rows :] @ k[0, heads * k.shape[1] // q.shape[1]].transpose(1, 2)).float() * scaling
     later = torch.ones(rows, rows, dtype=torch.bool, device=q.device).triu(1)
     logits[:, :, tokens - rows :].masked_fill_(later, float("-inf"))

@@ -57,6 +57,14 @@ class MInference(Method):
         "scbench.methods.generation.head_patterns",
         "scbench.kv.banded",
         "scbench.kv.sparse_prefill",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.line_scores",
+        "kernels.line_scores_triton",
+        "kernels.softmax_triton",
+        "kernels.vertical_slash_prefill",
+        "kernels.vertical_slash_prefill_triton",
     )
     lengths: ClassVar[tuple[str, ...]] = ("vertical", "slash")
     budgeted: ClassVar[tuple[str, ...]] = ("vertical", "slash")

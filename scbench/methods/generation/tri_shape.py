@@ -40,6 +40,10 @@ class TriShape(SinkWindow):
         "scbench.methods.generation.tri_shape",
         "scbench.kv.banded",
         "scbench.methods.sink_window",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.softmax_triton",
     )
     lengths: ClassVar[tuple[str, ...]] = (*SinkWindow.lengths, "last")
 
@@ -52,6 +56,10 @@ class TriShape(SinkWindow):
     def check(self) -> None:
         super().check()
         self._at_least(0, "last")
+
+    @property
+    def own_rows(self) -> int:
+        return self.last
 
     def encode(self, chunk: Chunk) -> Tensor:
         return chunk.banded(self.sink, self.local, dense_from=chunk.total - self.last)

@@ -46,6 +46,12 @@ class XAttention(Method):
         "scbench.methods.generation.antidiagonal",
         "scbench.kv.banded",
         "scbench.kv.sparse_prefill",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dispatch",
+        "kernels.softmax_triton",
+        "kernels.vertical_slash_prefill",
+        "kernels.vertical_slash_prefill_triton",
     )
 
     lengths: ClassVar[tuple[str, ...]] = ("kept",)

@@ -54,12 +54,13 @@ class HashTables:
         """Bytes of everything held."""
         return sum(part.nbytes for part in (self.planes, self.centre, self.norms, self.members, self.starts))
 
-    def sample(self, q: Tensor, k: Tensor, prompt: int) -> tuple[Tensor, Tensor, int]:
+    def sample(self, q: Tensor, k: Tensor, prompt: int, apart: bool) -> tuple[Tensor, Tensor, list[int]]:
         """What rows q [1, query_heads, T, head_dim] attend to among k [1, kv_heads, S, head_dim], S >= prompt.
 
         Returns positions and bias [query_heads, T, m], as `Step.chosen` takes them, and the bytes read to find them:
         every position in [0, prompt) that is not hashed, with a bias of 0, and the sampled ones with -log of their
-        chance. A bucket is read once, however many rows look into it.
+        chance. A bucket is read once, however many rows look into it; `apart`: once for each row, whose bytes are then
+        told by themselves.
         """
         _, heads, rows, _ = q.shape
         buckets = self._buckets(q)
@@ -70,7 +71,8 @@ class HashTables:
         rest = torch.cat([rest[: self.first], rest[self.first + self.members.shape[2] :]]).expand(heads, rows, -1)
         positions = torch.cat([rest, sampled + self.first], dim=2)
         bias = torch.cat([torch.zeros(rest.shape, device=q.device), bias], dim=2)
-        return positions, bias, self._read(buckets.unique())
+        by_row = buckets.view(heads, rows, -1).unbind(1) if apart else [buckets]
+        return positions, bias, [self._read(looked.unique()) for looked in by_row]
 
     def _buckets(self, q: Tensor) -> Tensor:
         """The bucket of every row in every table of its KV head, numbered through: [query_heads * T, tables]."""

@@ -16,8 +16,9 @@ class Search(Protocol):
     @property
     def bytes(self) -> int: ...
 
-    def search(self, q: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
-        """Positions and bias [query_heads, T, count], as `over_chosen` takes them, and the bytes read to find them."""
+    def search(self, q: Tensor, count: int, apart: bool) -> tuple[Tensor, Tensor, list[int]]:
+        """Positions and bias [query_heads, T, count], as `over_chosen` takes them, and the bytes read to find them: for
+        each row if `apart`, else for all together."""
         ...
 
 
@@ -40,17 +41,20 @@ class HostIndex:
         """Bytes of the rows and of the index over them."""
         return self.k.nbytes + self.v.nbytes + (self.approximate.bytes if self.approximate else 0)
 
-    def attend(self, q: Tensor, count: int, scaling: float) -> tuple[Part, int, int]:
+    def attend(self, q: Tensor, count: int, scaling: float, apart: bool) -> tuple[Part, list[int], list[int]]:
         """Attention of q [1, query_heads, T, head_dim] to the `count` keys that each row and query head retrieves.
 
-        Returns it on q's device, the keys attended to, summed over rows, and the bytes read.
+        Returns it on q's device, the keys attended to and the bytes read: of each row if `apart`, else one sum.
         """
         asked = q.to(self.k.device)
         if self.approximate:
-            positions, bias, scanned = self.approximate.search(asked, count)
+            positions, bias, scanned = self.approximate.search(asked, count, apart)
         else:
-            positions, bias, scanned = top_keys(asked, self.k, count), None, self.k.nbytes
+            positions, bias = top_keys(asked, self.k, count), None
+            scanned = [self.k.nbytes] * (q.shape[2] if apart else 1)
         part = over_chosen(asked, self.k, self.v, positions, scaling, bias)
         _, kv_heads, keys, dim = self.k.shape
-        read = 2 * keys_read(positions, bias, kv_heads, keys) * dim * self.k.element_size() + scanned
-        return Part(part.out.to(q.device), part.lse.to(q.device)), keys_seen(positions, bias), read
+        row = 2 * dim * self.k.element_size()
+        distinct = keys_read(positions, bias, kv_heads, keys, apart)
+        read = [row * keys + scan for keys, scan in zip(distinct, scanned, strict=True)]
+        return Part(part.out.to(q.device), part.lse.to(q.device)), keys_seen(positions, bias, apart), read

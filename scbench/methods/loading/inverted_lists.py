@@ -31,19 +31,22 @@ class InvertedLists:
         """Bytes of the keys in the lists with their numbers, and of the clusters' centres."""
         return sum(index.ntotal * (index.code_size + 8) + index.nlist * index.code_size for index in self.heads)
 
-    def search(self, q: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
+    def search(self, q: Tensor, count: int, apart: bool) -> tuple[Tensor, Tensor, list[int]]:
         """Positions and bias [query_heads, T, count], bias -inf where the lists hold fewer keys, and bytes read.
 
-        q [1, query_heads, T, head_dim] on the CPU. A list is read once, however many rows look into it.
+        q [1, query_heads, T, head_dim] on the CPU. A list is read once, however many rows look into it; `apart`: once
+        for each row, whose bytes are then told by themselves.
         """
         _, query_heads, rows, dim = q.shape
         grouped = torch.nn.functional.pad(q.float().reshape(len(self.heads), -1, dim), (0, 1))
-        found, scanned = [], 0
+        found, scanned = [], [0] * (rows if apart else 1)
         for index, asked in zip(self.heads, grouped.numpy(), strict=True):
             distances, probed = index.quantizer.search(asked, index.nprobe)
             found.append(torch.from_numpy(index.search_preassigned(asked, count, probed, distances)[1]))
-            inside = sum(index.invlists.list_size(int(part)) for part in np.unique(probed))
-            scanned += (inside + index.nlist) * index.code_size
+            by_row = probed.reshape(-1, rows, index.nprobe).transpose(1, 0, 2) if apart else [probed]
+            for share, looked in enumerate(by_row):
+                inside = sum(index.invlists.list_size(int(part)) for part in np.unique(looked))
+                scanned[share] += (inside + index.nlist) * index.code_size
         positions = torch.stack(found).view(query_heads, rows, count)
         missing = positions < 0
         bias = torch.zeros(positions.shape).masked_fill_(missing, float("-inf"))

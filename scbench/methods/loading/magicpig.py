@@ -47,10 +47,22 @@ class MagicPIG(Method):
     complexity: ClassVar[Complexity] = Complexity(
         prefill_efficient=False, decode_efficient=True, kv_size="O(n)", prefill="O(n^2)", decode="O(km)"
     )
+    turns_together: ClassVar[bool] = True
     modules: ClassVar[tuple[str, ...]] = (
         "scbench.methods.loading.magicpig",
         "scbench.methods.loading.collisions",
         "scbench.methods.loading.hash_tables",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dense_decode",
+        "kernels.dense_decode_triton",
+        "kernels.dispatch",
+        "kernels.gather_decode",
+        "kernels.gather_decode_triton",
+        "kernels.paged_decode",
+        "kernels.paged_decode_triton",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
     )
     lengths: ClassVar[tuple[str, ...]] = ("sink", "local")
 
@@ -117,5 +129,5 @@ class MagicPIG(Method):
     def load(self, step: Step) -> Tensor:
         if step.index is None:
             return step.dense()
-        positions, bias, scanned = step.index.sample(step.q, step.k, step.prompt)
+        positions, bias, scanned = step.index.sample(step.q, step.k, step.prompt, step.apart)
         return step.chosen(positions, scanned, bias)

@@ -31,7 +31,22 @@ class OracleTopK(Method):
     complexity: ClassVar[Complexity] = Complexity(
         prefill_efficient=False, decode_efficient=False, kv_size="O(n)", prefill="O(n^2)", decode="O(nm)"
     )
-    modules: ClassVar[tuple[str, ...]] = ("scbench.methods.loading.oracle_topk", "scbench.methods.loading.top_keys")
+    turns_together: ClassVar[bool] = True
+    modules: ClassVar[tuple[str, ...]] = (
+        "scbench.methods.loading.oracle_topk",
+        "scbench.methods.loading.top_keys",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dense_decode",
+        "kernels.dense_decode_triton",
+        "kernels.dispatch",
+        "kernels.gather_decode",
+        "kernels.gather_decode_triton",
+        "kernels.paged_decode",
+        "kernels.paged_decode_triton",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
+    )
     lengths: ClassVar[tuple[str, ...]] = ("top_k",)
     budgeted: ClassVar[tuple[str, ...]] = ("top_k",)
 

@@ -6,6 +6,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from kernels.dispatch import serves
+from kernels.paged_decode import page_extremes, page_scores
+from scbench.kv.partial import ChosenPages
+
 
 @dataclass(frozen=True, slots=True)
 class Pages:
@@ -19,6 +23,8 @@ class Pages:
     @classmethod
     def of(cls, k: Tensor, page: int) -> Self:
         """The pages of k [1, kv_heads, n, head_dim], n >= 1."""
+        if serves(k, k, k):
+            return cls(*page_extremes(k, page), page, k.shape[2])
         whole = k.shape[2] // page * page
         low, high = k[0, :, :whole].unflatten(1, (-1, page)).aminmax(dim=2)
         if whole < k.shape[2]:
@@ -33,23 +39,19 @@ class Pages:
 
     def bounds(self, q: Tensor) -> Tensor:
         """The sum over channels of max(q low, q high), q [1, query_heads, T, head_dim]: [query_heads, T, pages]."""
+        if serves(q, self.low[None], self.high[None]):
+            return page_scores(q, self.low, self.high)
         _, heads, rows, dim = q.shape
         grouped = q.reshape(self.low.shape[0], -1, dim)
         # A positive channel of q is largest with the page's largest value, a negative one with its smallest.
         above = grouped.clamp(min=0) @ self.high.transpose(1, 2) + grouped.clamp(max=0) @ self.low.transpose(1, 2)
         return above.float().view(heads, rows, -1)
 
-    def choose(self, q: Tensor, heads: int, count: int) -> tuple[Tensor, Tensor | None]:
-        """Positions of the `count` pages with the highest bounds of each row: [heads, T, count * page], and a bias.
+    def choose(self, q: Tensor, heads: int, count: int) -> ChosenPages:
+        """The `count` pages with the highest bounds of each row.
 
-        heads is query_heads, or kv_heads to choose by the mean over a group. The bias, of that shape, is -inf where the
-        last page has no key, else 0; None where it is full.
+        heads is query_heads, or kv_heads to choose by the mean over a group.
         """
         bounds = self.bounds(q)
         best = bounds.view(heads, -1, *bounds.shape[1:]).mean(dim=1).topk(count, dim=-1).indices
-        positions = (best[..., None] * self.page + torch.arange(self.page, device=q.device)).flatten(2)
-        if self.tokens % self.page == 0:
-            return positions, None
-        beyond = positions >= self.tokens
-        bias = torch.zeros(positions.shape, device=q.device).masked_fill_(beyond, float("-inf"))
-        return positions.clamp(max=self.tokens - 1), bias
+        return ChosenPages(best, self.page, self.tokens)

@@ -39,7 +39,22 @@ class Quest(Method):
     complexity: ClassVar[Complexity] = Complexity(
         prefill_efficient=False, decode_efficient=True, kv_size="O(n)", prefill="O(n^2)", decode="O(km)"
     )
-    modules: ClassVar[tuple[str, ...]] = ("scbench.methods.loading.quest", "scbench.methods.loading.pages")
+    turns_together: ClassVar[bool] = True
+    modules: ClassVar[tuple[str, ...]] = (
+        "scbench.methods.loading.quest",
+        "scbench.methods.loading.pages",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dense_decode",
+        "kernels.dense_decode_triton",
+        "kernels.dispatch",
+        "kernels.gather_decode",
+        "kernels.gather_decode_triton",
+        "kernels.paged_decode",
+        "kernels.paged_decode_triton",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
+    )
     lengths: ClassVar[tuple[str, ...]] = ("token_budget",)
     budgeted: ClassVar[tuple[str, ...]] = ("token_budget",)
 
@@ -77,5 +92,4 @@ class Quest(Method):
         if step.index is None:
             return step.dense()
         heads = step.q.shape[1] if self.selection == "query_head" else step.k.shape[1]
-        positions, bias = step.index.choose(step.q, heads, self.pages)
-        return step.chosen(positions, step.index.bytes, bias)
+        return step.chosen(step.index.choose(step.q, heads, self.pages), step.index.bytes)

@@ -45,11 +45,23 @@ class RetrievalAttention(Method):
     complexity: ClassVar[Complexity] = Complexity(
         prefill_efficient=False, decode_efficient=True, kv_size="O(n)", prefill="O(n^2)", decode="O(km)"
     )
+    turns_together: ClassVar[bool] = True
     modules: ClassVar[tuple[str, ...]] = (
         "scbench.methods.loading.retrieval_attention",
         "scbench.methods.loading.host_index",
         "scbench.methods.loading.inverted_lists",
         "scbench.methods.loading.top_keys",
+        "kernels.block_sparse_prefill",
+        "kernels.block_sparse_prefill_triton",
+        "kernels.dense_decode",
+        "kernels.dense_decode_triton",
+        "kernels.dispatch",
+        "kernels.gather_decode",
+        "kernels.gather_decode_triton",
+        "kernels.paged_decode",
+        "kernels.paged_decode_triton",
+        "kernels.softmax_triton",
+        "kernels.split_triton",
     )
     lengths: ClassVar[tuple[str, ...]] = ("sink", "recent", "top_k")
     budgeted: ClassVar[tuple[str, ...]] = ("sink", "recent", "top_k")
@@ -117,4 +129,4 @@ class RetrievalAttention(Method):
     def load(self, step: Step) -> Tensor:
         if step.index is None:
             return step.dense()
-        return step.with_resident(*step.index.attend(step.q, self.top_k, step.scaling))
+        return step.with_resident(*step.index.attend(step.q, self.top_k, step.scaling, step.apart))

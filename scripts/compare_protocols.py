@@ -1,0 +1,199 @@
+"""Seconds per session by the published protocol and by ours, of every row of a study, in one process.
+
+`python -m scripts.compare_protocols --config config.yaml --sessions 2 --out protocols.json`: each session is run by one
+and then by the other, so that what else the machine does falls on both. Sessions are built as the study builds them;
+loading the model counts for neither.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from scbench.canonical import write_atomically
+from scbench.errors import UserError
+from scbench.methods import make
+from scbench.plan import Cell
+from scbench.provenance.observation import hardware
+from scbench.raw import checked_file, needs
+from scbench.schema import unknown
+from scbench.sessions import Session
+from scbench.store import writing
+from scbench.study import ITSELF, Row, Study, read_study
+from scbench.versions import version
+from scripts import run
+from scripts.build_sessions import sessions_of
+
+if TYPE_CHECKING:
+    from scbench.compute import Computer
+
+LIBRARIES = ("torch", "transformers", "tokenizers")
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+"""cpu: user and system time of this process, which other processes slow less than they slow the clock."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="study file")
+    parser.add_argument("--sessions", type=int, default=1, help="sessions a task (default: 1)")
+    parser.add_argument("--methods", nargs="+", help="labels of the study's rows (default: all)")
+    parser.add_argument("--out", required=True, help="the JSON file to write")
+    options = parser.parse_args(arguments)
+    if options.sessions < 1:
+        raise UserError(f"--sessions {options.sessions}: give 1 or more")
+    report = compare(read_study(options.config), options.sessions, options.methods)
+    with writing(options.out):
+        write_atomically(options.out, json.dumps(report, indent=2) + "\n")
+    print(said(report))
+
+
+def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> dict[str, Any]:
+    """What both protocols took for `count` sessions of each task, on the study's first model.
+
+    Raises UserError for a label that the study does not have, for a study that is not asked the published way, and
+    where full attention does not answer alike.
+    """
+    from scbench.compute import Computer
+
+    if study.history != "golden" or study.query_aware:
+        raise UserError(
+            f"{study.origin}: history {study.history}, query_aware {study.query_aware}; compare a study "
+            "with golden history and query_aware: false"
+        )
+    model = study.models[0].found()
+    study = replace(study, models=(model, *study.models[1:]))
+    rows, left_out = _rows(study, labels)
+    computer, spent = Computer(study, model), Counter()
+    for session in _sessions(study, count):
+        cells = [Cell(model, row, session.task, mode) for row in rows for mode in study.modes]
+        _compare(computer, session, cells, spent)
+    if spent["differing", ITSELF]:
+        raise UserError("full attention answers differently by the two protocols: one of them is wrong; report it")
+    return _report(study, rows, computer, spent) | {"left_out": left_out}
+
+
+def said(report: dict[str, Any]) -> str:
+    """The report as a table: seconds of the processor a session, by row and in all."""
+    lines = [f"{'CPU seconds per session':24}{'authors':>10}{'ours':>10}{'ratio':>8}  answers alike"]
+    for label, row in report["rows"].items():
+        lines.append(
+            f"{label:24}{row['authors_cpu']:10.3f}{row['ours_cpu']:10.3f}{row['ratio_cpu']:8.2f}"
+            f"  {row['answers_alike']} of {row['answers']}"
+        )
+    for clock in CLOCKS:
+        both = [report[who][f"{clock}_seconds_per_session"] for who in ("authors", "ours")]
+        lines.append(f"{f'all rows, {clock}':24}{both[0]:10.3f}{both[1]:10.3f}{report[f'ratio_{clock}']:8.2f}")
+    lines += [f"left out: {reason}" for reason in report["left_out"].values()]
+    for who in ("authors", "ours"):
+        counted = (f"{name} {value}" for name, value in report[who].items() if isinstance(value, int))
+        lines.append(f"{who}: {', '.join(counted)}")
+    return "\n".join(lines)
+
+
+def _rows(study: Study, labels: Sequence[str] | None) -> tuple[list[Row], dict[str, str]]:
+    """The rows to compare, and why others are not: label -> reason."""
+    from scbench.engines.authors_protocol import check_method
+
+    rows = {row.label: row for row in study.rows(study.models[0])}
+    for label in labels or ():
+        if label not in rows:
+            raise unknown("scripts.compare_protocols", "--methods", label, rows)
+    able, left_out = [], {}
+    for label, row in rows.items():
+        if labels is None or label in labels:
+            try:
+                check_method(make(row.method, row.settings, study.context_tokens))
+                able.append(row)
+            except UserError as error:
+                left_out[label] = str(error)
+    if not able:
+        raise UserError(f"--methods: nothing to compare; {'; '.join(left_out.values())}")
+    return able, left_out
+
+
+def _sessions(study: Study, count: int) -> Iterator[Session]:
+    for task in study.tasks:
+        raw = [checked_file(*needed) for needed in needs(study, task)]
+        yield from islice(sessions_of(study, task, raw), count)
+
+
+def _compare(computer: "Computer", session: Session, cells: Sequence[Cell], spent: Counter) -> None:
+    """Run `session` in `cells` by both protocols and add to `spent` what they took and whether they agree."""
+    from scbench.engines.authors_protocol import Work, run_session
+
+    answered = {}
+    began = _now()
+    for cell, _, outputs, _ in computer.answers(session, cells):
+        answered[cell.id] = [output.token_ids for output in outputs]
+        began = _charge(spent, "ours", cell, began)
+    for cell in cells:
+        work, began = Work(), _now()
+        method = make(cell.row.method, cell.row.settings, computer.study.context_tokens)
+        answers = run_session(computer.engine, computer.prompts_of(session, cell), method, work)
+        _charge(spent, "authors", cell, began)
+        spent.update(asdict(work))
+        for ours, theirs in zip(answered[cell.id], answers, strict=True):
+            spent["answers", cell.row.label] += 1
+            spent["differing", cell.row.label] += ours != theirs
+    spent["sessions"] += 1
+
+
+def _now() -> dict[str, float]:
+    return {name: clock() for name, clock in CLOCKS.items()}
+
+
+def _charge(spent: Counter, who: str, cell: Cell, began: dict[str, float]) -> dict[str, float]:
+    """Add the time since `began` to what `who` took for the row of `cell`; the time now."""
+    now = _now()
+    for clock, time_now in now.items():
+        spent[who, clock, cell.row.label] += time_now - began[clock]
+    return now
+
+
+def _report(study: Study, rows: Sequence[Row], computer: "Computer", spent: Counter) -> dict[str, Any]:
+    sessions, labels = spent["sessions"], [row.label for row in rows]
+
+    def mean(who: str, clock: str, *of: str) -> float:
+        return sum(spent[who, clock, label] for label in of) / sessions
+
+    report: dict[str, Any] = {
+        "what": "seconds per session, all rows and modes; the first row of ours that starts dense carries the prefill "
+        "that all of them share",
+        "study": study.name,
+        "model": study.models[0].name,
+        "tasks": list(study.tasks),
+        "modes": list(study.modes),
+        "context_tokens": study.context_tokens,
+        "sessions": sessions,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": hardware()
+        | {"cores": os.cpu_count(), "threads": study.execution.threads}
+        | {"load_average": round(os.getloadavg()[0], 1)},
+        "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    }
+    for who in ("authors", "ours"):
+        report[who] = {f"{clock}_seconds_per_session": round(mean(who, clock, *labels), 4) for clock in CLOCKS}
+    report["authors"] |= {name: spent[name] for name in ("prefill_tokens", "prompt_passes", "decode_steps")}
+    report["ours"] |= computer.counters
+    for clock in CLOCKS:
+        report[f"ratio_{clock}"] = round(mean("authors", clock, *labels) / mean("ours", clock, *labels), 3)
+    report["rows"] = {}
+    for label in labels:
+        seconds = {f"{who}_{clock}": mean(who, clock, label) for who in ("authors", "ours") for clock in CLOCKS}
+        seconds |= {f"ratio_{clock}": seconds[f"authors_{clock}"] / seconds[f"ours_{clock}"] for clock in CLOCKS}
+        report["rows"][label] = {name: round(value, 4) for name, value in seconds.items()} | {
+            "answers": spent["answers", label],
+            "answers_alike": spent["answers", label] - spent["differing", label],
+        }
+    return report
+
+
+if __name__ == "__main__":
+    run(main)
