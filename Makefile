@@ -17,7 +17,7 @@ demo: $(VENV)/runtime
 	@$(VENV)/bin/python -m scripts.demo --cores $(CORES)
 
 test: $(VENV)/development
-	@$(VENV)/bin/python -m pytest --durations=10
+	@$(VENV)/bin/python -m pytest --numprocesses $(CORES) --dist loadfile --durations=10
 
 lint: $(VENV)/development
 	$(VENV)/bin/ruff check .

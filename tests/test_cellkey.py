@@ -101,7 +101,6 @@ DECIDES_NOTHING = {
     "kernels.reference": "what kernels are compared with",
     "scbench.canonical": "files and digests",
     "scbench.cellkey": "the key itself; the prompt limit stands in it by value",
-    "scbench.classifiers": "refuses files; their digest stands in the key by value",
     "scbench.codedigest": "the key itself",
     "scbench.corpus": "gathers; sessions are looked up by their own digest",
     "scbench.corpus.folder": "sessions are looked up by their own digest",
