@@ -32,7 +32,7 @@ include: "rules/provenance.smk"
 rule all:
     default_target: True
     input:
-        [f"figures/{name}{suffix}" for name, artifact in ARTIFACTS.items() for suffix in artifact.suffixes],
+        offered_files(),
 
 
 onstart:

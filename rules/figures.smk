@@ -27,17 +27,20 @@ for figure in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
             "{input.source:q} --out {output.main:q} > {log:q} 2>&1"
 
 
-rule offer:
-    input:
-        places.artifact_file(STUDY.name, "{file}"),
-    output:
-        "figures/{file}",
-    log:
-        f"logs/{STUDY.name}/offer/{{file}}.log",
-    wildcard_constraints:
-        file="|".join(f"{name}\\{suffix}" for name, artifact in ARTIFACTS.items() for suffix in artifact.suffixes),
-    localrule: True
-    conda:
-        ENVIRONMENT
-    shell:
-        "python -m scripts.offer --artifact {input:q} --out {output:q} > {log:q} 2>&1"
+for artifact in ARTIFACTS.values():
+
+    # All files of an artifact in one job: to start one takes longer than to copy them.
+    rule:
+        name:
+            f"offer_{artifact.name}"
+        input:
+            [places.artifact_file(STUDY.name, f"{artifact.name}{suffix}") for suffix in artifact.suffixes],
+        output:
+            [f"figures/{artifact.name}{suffix}" for suffix in artifact.suffixes],
+        log:
+            f"logs/{STUDY.name}/offer/{artifact.name}.log",
+        localrule: True
+        conda:
+            ENVIRONMENT
+        shell:
+            "python -m scripts.offer {input:q} --to figures > {log:q} 2>&1"

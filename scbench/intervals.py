@@ -48,12 +48,13 @@ class Sample:
 
     sessions: their names, sorted. values: one a session, shares of 1 whose mean is the number; where sessions differ in
     their turns, the linearised ones. spread: variance of single turns around their mean, the largest that the values
-    could have.
+    could have. single: each session has one turn.
     """
 
     sessions: np.ndarray
     values: np.ndarray
     spread: float
+    single: bool = False
 
 
 def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True) -> dict[tuple, Sample]:
@@ -74,6 +75,7 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
     means = by_part.mean().groupby(level=keys).mean().groupby(level=CELL)
     mean, known = means.mean(), means.size()
     turns = frame.groupby(CELL).size()
+    single = (turns == frame.groupby(CELL)["session"].nunique()).to_dict()
     square = frame.groupby(keys)["square"].mean().groupby(level=CELL).mean()
     # One more turn, as far off as a turn can be: scores that happen to be all equal do not prove that all others are.
     spread = (turns * square + mean * (1 - mean)) / (turns + 1)
@@ -81,7 +83,7 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
     sessions, values = influence["session"].to_numpy(dtype=str), influence["influence"].to_numpy()
     mean, known, spread = mean.to_dict(), known.to_dict(), spread.to_dict()
     return {
-        cell: Sample(sessions[own], values[own] + mean[cell], spread[cell])
+        cell: Sample(sessions[own], values[own] + mean[cell], spread[cell], single[cell])
         for cell, own in influence.groupby(CELL).indices.items()
         if not whole or known[cell] == len(TASKS[cell[-1]].subtasks)
     }
@@ -90,15 +92,19 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
 def averaged(parts: Sequence[Sample]) -> Sample:
     """The mean of several samples of the same sessions (a task under several models), on the sessions they share."""
     sessions, values = _shared(parts)
-    return Sample(sessions, values.mean(axis=0), sum(part.spread for part in parts) / len(parts))
+    spread = sum(part.spread for part in parts) / len(parts)
+    return Sample(sessions, values.mean(axis=0), spread, all(part.single for part in parts))
 
 
-def score_limits(values: np.ndarray, spread: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of the mean of `values` [..., sessions] in [0, 1]; NaN of a single session. spread: [...], see `Sample`.
+def score_limits(
+    values: np.ndarray, spread: np.ndarray, level: float = LEVEL, *, single: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the mean of `values` [..., sessions] in [0, 1]; NaN of one session. spread [...], single: see `Sample`.
 
     Wilson's interval at n / agreement sessions, where the agreement is the sessions' variance as a share of the spread:
     1 where the turns of a session always agree, 1 / turns where they are independent. Near 0 and 1 few sessions show
-    any variance: the less can be told from them, the more PRIOR_AGREEMENT counts.
+    any variance: the less can be told from them, the more PRIOR_AGREEMENT counts. One turn agrees with itself, so that
+    sessions of a `single` turn give Wilson's interval as it stands.
     """
     number = values.shape[-1]
     mean = values.mean(axis=-1)
@@ -109,7 +115,7 @@ def score_limits(values: np.ndarray, spread: np.ndarray, level: float = LEVEL) -
     scale = np.where(known, spread, 1.0)
     agreement = np.where(known, values.var(axis=-1, ddof=1) / scale, PRIOR_AGREEMENT)
     weight = (number - 1) * 4 * largest
-    agreement = (weight * agreement + PRIOR_AGREEMENT) / (weight + 1)
+    agreement = 1.0 if single else (weight * agreement + PRIOR_AGREEMENT) / (weight + 1)
     effective = number / agreement * np.where(known, largest / scale, 1.0)
     z = ndtri((1 + level) / 2)
     centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
@@ -121,7 +127,7 @@ def interval(sample: Sample, level: float = LEVEL) -> Interval:
     """The mean of a sample with its limits; `NOTHING` of no session."""
     if not len(sample.values):
         return NOTHING
-    low, high = score_limits(sample.values, np.asarray(sample.spread), level)
+    low, high = score_limits(sample.values, np.asarray(sample.spread), level, single=sample.single)
     return Interval(100 * float(sample.values.mean()), 100 * float(low), 100 * float(high))
 
 
@@ -141,7 +147,7 @@ def contrast(parts: Sequence[Sample], weights: Sequence[float], level: float = L
         with np.errstate(invalid="ignore", divide="ignore"):
             together = np.nan_to_num(np.corrcoef(values).reshape(number, number))
         np.fill_diagonal(together, 1.0)
-    own = [interval(Sample(sessions, part, of.spread), level) for part, of in zip(values, parts, strict=True)]
+    own = [interval(Sample(sessions, part, of.spread, of.single), level) for part, of in zip(values, parts, strict=True)]
     return _square_and_add(own, np.asarray(weights, dtype=float), together)
 
 

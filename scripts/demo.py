@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -47,8 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _snakemake(plan, options.cores, console)
     show_table.show("figures/table4.csv", console)
     console.print(f"\nBuilt in {_clock(time.monotonic() - started)}:")
-    for name, artifact in ARTIFACTS.items():
-        console.print("  " + "  ".join(f"figures/{name}{suffix}" for suffix in artifact.suffixes), highlight=False)
+    for line in built():
+        console.print(f"  {line}", highlight=False)
+
+
+def built() -> Iterator[str]:
+    """What lies in figures/ now, one line for each kind of artifact."""
+    for kind in dict.fromkeys(artifact.kind for artifact in ARTIFACTS.values()):
+        of_kind = [artifact for artifact in ARTIFACTS.values() if artifact.kind == kind]
+        names = ", ".join(artifact.name for artifact in of_kind)
+        yield f"{kind}s in figures/ ({' '.join(of_kind[0].suffixes)}): {names}"
 
 
 def _snakemake(plan: Plan, cores: int, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Copies an artifact of a study to where it was asked for: `python -m scripts.offer --artifact <file> --out <file>`."""
+"""Copies the files of an artifact to where they were asked for: `python -m scripts.offer <file>... --to figures`."""
 
 import argparse
 import json
@@ -14,12 +14,14 @@ from scripts import run
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--artifact", required=True, help="the file under results/<study>/artifacts/")
-    parser.add_argument("--out", required=True, help="the copy under figures/")
+    parser.add_argument("artifacts", nargs="+", metavar="file", help="a file under results/<study>/artifacts/")
+    parser.add_argument("--to", required=True, help="the directory of the copies")
     options = parser.parse_args(arguments)
 
-    offer(Path(options.artifact), Path(options.out))
-    print(f"{options.out}: copied from {options.artifact}")
+    for artifact in map(Path, options.artifacts):
+        out = Path(options.to, artifact.name)
+        offer(artifact, out)
+        print(f"{out}: copied from {artifact}")
 
 
 def offer(artifact: Path, out: Path) -> None:

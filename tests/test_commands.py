@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from scbench.artifacts import ARTIFACTS
 from scbench.errors import UserError
 from scbench.models import Model
 from scbench.places import ROOT
 from scbench.provenance import record
 from scbench.sessions import read_sessions
 from scbench.study import Study, load_study, read_study
-from scripts import build_sessions, offer, plan
+from scripts import build_sessions, demo, offer, plan
 
 
 @pytest.fixture
@@ -61,19 +62,29 @@ def test_a_place_that_cannot_be_written_is_one_sentence(study: Study, tmp_path: 
         build_sessions.build(study, "retr_kv", tmp_path / "file" / "retr_kv.parquet")
 
 
-def test_an_offer_is_a_copy_that_leads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_offer_copies_files_that_lead_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    artifact, out = Path("results/table4.tex"), Path("figures/table4.tex")
+    artifacts = {Path("results/table4.tex"): b"\\begin{table}", Path("results/table4.csv"): b"method\n"}
+    asked = [*map(str, artifacts), "--to", "figures"]
     with pytest.raises(UserError, match="build the artifact first"):
-        offer.offer(artifact, out)
-    artifact.parent.mkdir()
-    artifact.write_bytes(b"\\begin{table}")
-    record([artifact], [], {"study": "mini"})
-    offer.main(["--artifact", str(artifact), "--out", str(out)])
-    assert out.read_bytes() == artifact.read_bytes()
-    sidecar = json.loads(Path("figures/table4.tex.prov.json").read_text())
-    assert [entry["path"] for entry in sidecar["inputs"]] == ["results/table4.tex"]
-    assert sidecar["identity"]["lineage"] == json.loads(Path("results/table4.tex.prov.json").read_text())["lineage"]
+        offer.main(asked)
+    Path("results").mkdir()
+    for artifact, content in artifacts.items():
+        artifact.write_bytes(content)
+    record(artifacts, [], {"study": "mini"})
+    offer.main(asked)
+    for artifact, content in artifacts.items():
+        assert Path("figures", artifact.name).read_bytes() == content
+        sidecar = json.loads(Path(f"figures/{artifact.name}.prov.json").read_text())
+        assert [entry["path"] for entry in sidecar["inputs"]] == [artifact.as_posix()]
+        assert sidecar["identity"]["lineage"] == json.loads(Path(f"{artifact}.prov.json").read_text())["lineage"]
+
+
+def test_the_demo_ends_with_one_line_for_each_kind_of_artifact():
+    lines = list(demo.built())
+    assert len(lines) == len({artifact.kind for artifact in ARTIFACTS.values()})
+    named = [name for line in lines for name in line.partition(": ")[2].split(", ")]
+    assert sorted(named) == sorted(ARTIFACTS)
 
 
 def test_the_plan_is_printed_with_its_totals_and_what_is_missing(capsys: pytest.CaptureFixture[str]):

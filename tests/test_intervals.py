@@ -48,10 +48,10 @@ def sessions(rng, runs, number, turns, chance, agreement):
     return rng.binomial(turns, chance, (runs, number)) / turns
 
 
-def limits(values):
+def limits(values, **how):
     """As `score_limits`, of right and wrong answers."""
     mean = values.mean(axis=-1)
-    return intervals.score_limits(values, mean * (1 - mean))
+    return intervals.score_limits(values, mean * (1 - mean), **how)
 
 
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
@@ -117,6 +117,30 @@ def test_an_interval_covers_the_truth_as_often_as_it_says(number, turns):
             low, high = limits(sessions(rng, 5000, number, turns, chance, agreement))
             covered = ((low <= chance) & (chance <= high)).mean()
             assert 0.93 - noise <= covered <= 0.98 + noise, (chance, agreement, covered)
+
+
+@pytest.mark.parametrize("number", [2, 20, 50])
+def test_sessions_of_one_turn_have_wilsons_interval(number):
+    right = np.tril(np.ones((number + 1, number)), -1)  # 0, 1, ... all of them right
+    low, high = limits(right, single=True)
+    for count in range(number + 1):
+        expected = reference.binomtest(count, number).proportion_ci(method="wilson")
+        assert (low[count], high[count]) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_a_sample_of_one_turn_knows_it():
+    table = pd.DataFrame(
+        [
+            {"study": "s", "model": "m", "method": "full", "mode": "multi_turn", "task": "retr_kv", "subtask": "retr_kv"}
+            | {"session": f"retr_kv-{number:05d}", "turn": turn, "score_strict": 1.0, "score_compat": 1.0}
+            for number in range(20)
+            for turn in (1, 2)
+        ]
+    )
+    for scores, single, low in ((table[table["turn"] == 1], True, 83.9), (table, False, None)):
+        (found,) = intervals.samples(scores).values()
+        assert found.single is single
+        assert low is None or intervals.interval(found).low == pytest.approx(low, abs=0.05)
 
 
 def test_an_interval_of_few_sessions_covers_the_truth_too():

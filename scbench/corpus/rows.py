@@ -30,7 +30,7 @@ def read_json(path: str | Path) -> Any:
     """The JSON value in `path`."""
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); fetch or correct the file") from error
 
 
@@ -53,7 +53,7 @@ def _row(where: str, line: bytes) -> Mapping[str, Any]:
         row = json.loads(line)
     except UnicodeDecodeError as error:
         raise UserError(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not valid JSON ({error}); correct the line") from error
     if not isinstance(row, dict):
         raise UserError(f"{where}: {_show(row)} is not keys and values; correct the line")

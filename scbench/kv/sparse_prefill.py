@@ -70,7 +70,9 @@ class Lines:
         columns, band = _listed(self.columns, -2 * tokens), self._band()
         # What a diagonal brings is left out of the columns, so that no row sees a key twice.
         beside, upon = self._by_distance(~self.diagonals, dtype), self._by_distance(self.diagonals, dtype)
-        on_band, backwards = _windows(upon, -band).contiguous(), upon.flip(1)
+        on_band = _windows(upon, -band).contiguous()
+        on_column = _bias(self.columns, dtype)[:, None]
+        repeated = upon.flip(1)[:, None].expand(-1, ROWS, -1).contiguous()
         first_column, last_band = columns.amin(0).tolist(), band.amax(0).tolist()
         for low in range(0, tokens, ROWS):
             high = min(low + ROWS, tokens)
@@ -78,7 +80,7 @@ class Lines:
             met_on_band = band[:, bisect_left(last_band, -low) :] + low
             if met.shape[1] + met_on_band.shape[1] >= high:
                 keys = torch.arange(high, device=band.device).expand(len(band), 1, -1)
-                yield Piece(low, high, keys, self._over_all(low, high, backwards)[:, None])
+                yield Piece(low, high, keys, _over_all(low, high, repeated, on_column)[:, None])
                 continue
             before_prompt = (met_on_band < 0)[:, None]
             bias = torch.cat(
@@ -99,18 +101,7 @@ class Lines:
 
     def _by_distance(self, allowed: Tensor, dtype: torch.dtype) -> Tensor:
         """The bias of distances [-ROWS, n + ROWS) between row and key: 0 where it is `allowed` and not negative."""
-        bias = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, HIDDEN)
-        return pad(bias, (ROWS, ROWS), value=HIDDEN)
-
-    def _over_all(self, low: int, high: int, backwards: Tensor) -> Tensor:
-        """The bias of rows [low, high) over the keys [0, high): [m, high - low, high]."""
-        start = backwards.shape[1] - ROWS - high
-        on_diagonal = backwards.unfold(1, high, 1)[:, start : start + high - low].flip(1)
-        on_column = torch.zeros_like(on_diagonal[:, :1]).masked_fill_(~self.columns[:, None, :high], HIDDEN)
-        bias = torch.maximum(on_diagonal, on_column)
-        later = torch.ones(high - low, high - low, dtype=torch.bool, device=bias.device).triu_(1)
-        bias[:, :, low:].masked_fill_(later, HIDDEN)
-        return bias
+        return pad(_bias(allowed, dtype), (ROWS, ROWS), value=HIDDEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +158,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Lines | Blocks, scaling: float
     if serves(q, k, v) and mask.has_kernel:
         return mask.by_kernel(q, k, v, scaling)
     source = mask.heads * k.shape[1] // q.shape[1]
-    asked = q[0, mask.heads]
+    asked, all_keys, all_values = q[0, mask.heads], k[0].flatten(0, 1), v[0].flatten(0, 1)
     out = torch.empty_like(asked)
     for piece in mask.pieces(q.dtype):
         together = max(1, GATHERED_ELEMENTS // (piece.keys[0].numel() * k.shape[3]))
@@ -175,10 +166,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Lines | Blocks, scaling: float
             some = slice(first, first + together)
             place = some, slice(piece.low, piece.high)
             rows = asked[place].unflatten(1, piece.bias.shape[1:3])  # [m, G, R, head_dim]
-            chosen = source[some, None, None], piece.keys[some]
-            out[place] = scaled_dot_product_attention(
-                rows, k[0][chosen], v[0][chosen], attn_mask=piece.bias[some], scale=scaling
-            ).flatten(1, 2)
+            places = source[some, None, None] * k.shape[2] + piece.keys[some]
+            keys, values = _gathered(all_keys, places), _gathered(all_values, places)
+            found = scaled_dot_product_attention(rows, keys, values, attn_mask=piece.bias[some], scale=scaling)
+            out[place] = found.flatten(1, 2)
     return out[None]
 
 
@@ -211,3 +202,29 @@ def _windows(by_distance: Tensor, first_row: Tensor) -> Tensor:
     head = torch.arange(len(by_distance), device=by_distance.device)[:, None]
     place = first_row.clamp(-ROWS, by_distance.shape[1] - 2 * ROWS) + ROWS
     return by_distance.unfold(1, ROWS, 1)[head, place].transpose(1, 2)
+
+
+def _over_all(low: int, high: int, repeated: Tensor, on_column: Tensor) -> Tensor:
+    """The bias of rows [low, high) over the keys [0, high): [m, high - low, high].
+
+    repeated [m, ROWS, n + 2 ROWS]: the bias by distance, backwards, once a row; on_column [m, 1, n].
+    """
+    heads, rows, width = repeated.shape
+    # Each row begins one before the row above: a stride that is one short aligns them.
+    start = width - 1 - rows - low
+    on_diagonal = repeated.as_strided((heads, high - low, high), (rows * width, width - 1, 1), start)
+    bias = torch.maximum(on_diagonal, on_column[:, :, :high])
+    later = torch.ones(high - low, high - low, dtype=torch.bool, device=bias.device).triu_(1)
+    bias[:, :, low:].masked_fill_(later, HIDDEN)
+    return bias
+
+
+def _bias(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `allowed`, -inf elsewhere."""
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, HIDDEN)
+
+
+def _gathered(rows: Tensor, places: Tensor) -> Tensor:
+    """The `rows` [L, head_dim] at `places`, of any shape: [*places, head_dim]."""
+    # Of one dimension, as that is several times faster on a CPU than an index over heads and positions.
+    return rows.index_select(0, places.flatten()).unflatten(0, places.shape)

@@ -46,7 +46,7 @@ def strings(value: Any) -> Iterator[str]:
 
 def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     """(dotted place, value) of everything in a value of JSON that holds nothing else."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f"{at}.{key}" if at else str(key))
     elif isinstance(value, list | tuple):

@@ -41,6 +41,7 @@ class Project:
         # Results are often kept on another disk than the clone.
         self._inside = [Path(os.path.realpath(place)) for place in (self.root, ROOT, *map(self.root.joinpath, PLACES))]
         self._places: dict[str, Path] = {}
+        self._directories: dict[Path, Path] = {}
         self._known = self._read_cache()
         self._found: dict[str, str | Unreadable] = {}
 
@@ -55,11 +56,19 @@ class Project:
         if not pure.name or len(os.fsencode(rest)) > 4000 or any(len(os.fsencode(part)) > 240 for part in pure.parts):
             raise Unreadable("is no name of a file")
         found = base / pure
-        whole = Path(os.path.realpath(found))
+        whole = self._resolved(found)
         if not any(whole.is_relative_to(inside) for inside in self._inside):
             raise Unreadable("is a symbolic link that leads out of the project, so that it is not followed")
         self._places[path] = found
         return found
+
+    def _resolved(self, found: Path) -> Path:
+        """`found` without links; a directory is resolved once, however many files of it are asked for."""
+        if found.is_symlink():
+            return Path(os.path.realpath(found))
+        if found.parent not in self._directories:
+            self._directories[found.parent] = Path(os.path.realpath(found.parent))
+        return self._directories[found.parent] / found.name
 
     def size(self, path: str) -> int:
         """Bytes of the regular file `path`. Raises Unreadable."""

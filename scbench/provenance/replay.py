@@ -42,7 +42,7 @@ def _replay(report: Report, number: int, say: Callable[[str], None]) -> None:
         if key and (report.cell is None or key == report.cell):
             for index in range(node.identity["first"], node.identity["stop"]):
                 wanted[str(node.identity["study"]), key[0], key[2]][index].append(node)
-    every = sorted((*where, index) for where, sessions in wanted.items() for index in sessions)
+    every = sorted((*where, index) for where, indices in wanted.items() for index in indices)
     if not every:
         raise UserError(
             f"--replay: the lineage of {', '.join(report.roots)} holds no cells, so there is nothing to compute"
@@ -58,7 +58,13 @@ def _replay(report: Report, number: int, say: Callable[[str], None]) -> None:
                 f"--replay: {places.study_file(study_name)} knows no model {model_name!r} today; build again"
             )
         model = model.found()
-        session = read_sessions(places.sessions_file(study_name, task))[index]
+        sessions = read_sessions(places.sessions_file(study_name, task))
+        if index >= len(sessions):
+            raise UserError(
+                f"--replay: {places.sessions_file(study_name, task)} holds {len(sessions)} sessions, session {index} of "
+                "the lineage is none of them; build again"
+            )
+        session = sessions[index]
         nodes = wanted[study_name, model_name, task][index]
         rows = {row.label: row for row in study.rows(model)}
         by_cell = {}

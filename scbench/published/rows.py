@@ -87,7 +87,7 @@ class Row:
 
     def _list(self, name: str, kind: type, words: str) -> list[Any]:
         value = self._get(name)
-        if not isinstance(value, list) or not all(isinstance(item, kind) and item is not True for item in value):
+        if not isinstance(value, list) or any(isinstance(item, bool) or not isinstance(item, kind) for item in value):
             raise self._wrong(name, value, words)
         if not value:
             raise UserError(f"{self.where}: {name}: is an empty list; {REMEDY}")

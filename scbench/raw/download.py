@@ -80,7 +80,7 @@ def _attempt(session: requests.Session, address: Address, part: Path, pinned: bo
         tag = response.headers.get("ETag", "")
         tag_file.write_text(tag if tag.startswith('"') else "", encoding="utf-8")
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isascii() and length.isdigit() else None
         if total is None and not pinned and response.headers.get("Transfer-Encoding") != "chunked":
             raise UserError(
                 f"{address.url}: does not say how long the file is, so that a cut would not be seen; {address.remedy}"

@@ -64,15 +64,15 @@ class HashTables:
         """
         _, heads, rows, _ = q.shape
         buckets = self._buckets(q)
-        sampled, bias = _padded(*self._collided(buckets), heads * rows)
+        sampled, bias = _padded(*self._collided(buckets))
         sampled, bias = sampled.view(heads, rows, -1), bias.view(heads, rows, -1)
         bias -= self._log_chance(q, k, sampled)
         rest = torch.arange(prompt, device=q.device)
         rest = torch.cat([rest[: self.first], rest[self.first + self.members.shape[2] :]]).expand(heads, rows, -1)
         positions = torch.cat([rest, sampled + self.first], dim=2)
         bias = torch.cat([torch.zeros(rest.shape, device=q.device), bias], dim=2)
-        by_row = buckets.view(heads, rows, -1).unbind(1) if apart else [buckets]
-        return positions, bias, [self._read(looked.unique()) for looked in by_row]
+        together = buckets.view(heads, rows, -1).transpose(0, 1) if apart else buckets[None]
+        return positions, bias, self._read(together.flatten(1))
 
     def _buckets(self, q: Tensor) -> Tensor:
         """The bucket of every row in every table of its KV head, numbered through: [query_heads * T, tables]."""
@@ -89,22 +89,23 @@ class HashTables:
         return starts[begin] + before, starts[begin + 1] + before
 
     def _collided(self, buckets: Tensor) -> tuple[Tensor, Tensor]:
-        """Each pair of a row of `buckets` [R, tables] and a key that share two buckets or more, in order of rows."""
+        """How many keys share two buckets or more with each row of `buckets` [R, tables], and those keys, by row."""
         keys = self.members.shape[2]
         begin, end = self._bounds(buckets)
         sizes = end - begin
-        block = max(1, ELEMENTS // max(1, int(sizes.sum(dim=1).max())))
-        pairs = []
+        block = max(1, ELEMENTS // max(keys, int(sizes.sum(dim=1).max())))
+        counts, found = [], []
         for low in range(0, len(buckets), block):
-            size = sizes[low : low + block].flatten()
-            lookup = torch.arange(len(size), device=size.device).repeat_interleave(size)
-            within = torch.arange(len(lookup), device=size.device) - (size.cumsum(0) - size)[lookup]
-            key = self.members.flatten()[begin[low : low + block].flatten()[lookup] + within]
-            row = lookup // buckets.shape[1] + low
-            pair, times = (row * keys + key).unique(return_counts=True)
-            pairs.append(pair[times > 1])
-        pair = torch.cat(pairs)
-        return pair // keys, pair % keys
+            size = sizes[low : low + block]
+            rows, flat = len(size), size.flatten()
+            within = torch.arange(int(flat.sum()), device=flat.device)
+            place = (begin[low : low + block].flatten() - flat.cumsum(0) + flat).repeat_interleave(flat) + within
+            row = torch.arange(rows, device=flat.device).repeat_interleave(size.sum(dim=1))
+            key = self.members.flatten().index_select(0, place)
+            often = (row * keys + key).bincount(minlength=rows * keys).view(rows, keys) > 1
+            counts.append(often.sum(dim=1))
+            found.append(often.nonzero()[:, 1])
+        return torch.cat(counts), torch.cat(found)
 
     def _log_chance(self, q: Tensor, k: Tensor, sampled: Tensor) -> Tensor:
         """log of the chance that each row had of sampling the keys `sampled` [query_heads, T, m]."""
@@ -112,17 +113,23 @@ class HashTables:
         head = torch.arange(heads, device=q.device) * kv_heads // heads
         asked = q[0].float()
         products = chosen_products(q, k, sampled + self.first)[:, :, 0] - asked @ self.centre[head].transpose(1, 2)
-        lengths = asked.norm(dim=2, keepdim=True) * self.norms[head[:, None, None], sampled]
+        norms = self.norms[head, None].expand(-1, q.shape[2], -1).gather(2, sampled)
+        lengths = asked.norm(dim=2, keepdim=True) * norms
         # A key at the centre is at no angle to anything; hashing takes it for an unrelated one, and so does this.
         cosine = products / lengths.clamp(min=torch.finfo(torch.float32).tiny)
         same = 1 - cosine.double().clamp(-1, 1).arccos() / torch.pi
         return chance(same, self.bits, self.members.shape[1]).clamp(min=LEAST_CHANCE).log().float()
 
-    def _read(self, buckets: Tensor) -> int:
-        """Bytes read to look into `buckets` once each: hyperplanes, where the buckets lie, and their members."""
+    def _read(self, buckets: Tensor) -> list[int]:
+        """Bytes read to look into each row of `buckets` [R, n], every bucket in it once: hyperplanes, where the buckets
+        lie, and their members."""
+        buckets = buckets.sort(dim=1).values
+        first = torch.ones_like(buckets, dtype=torch.bool)
+        first[:, 1:] = buckets[:, 1:] != buckets[:, :-1]
         begin, end = self._bounds(buckets)
-        looked = 2 * buckets.numel() * self.starts.element_size()
-        return self.planes.nbytes + looked + int((end - begin).sum()) * self.members.element_size()
+        looked = 2 * first.sum(dim=1) * self.starts.element_size()
+        members = ((end - begin) * first).sum(dim=1) * self.members.element_size()
+        return (self.planes.nbytes + looked + members).tolist()
 
 
 def _codes(x: Tensor, planes: Tensor, bits: int) -> Tensor:
@@ -133,11 +140,8 @@ def _codes(x: Tensor, planes: Tensor, bits: int) -> Tensor:
     return torch.cat([(side * powers).sum(dim=2, dtype=torch.int32) for side in sides])
 
 
-def _padded(owners: Tensor, found: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """`found` by owner, ascending and in [0, rows), as a table [rows, m], and a bias: 0, -inf beyond a row's last."""
-    sizes = owners.bincount(minlength=rows)
-    rank = torch.arange(len(owners), device=owners.device) - (sizes.cumsum(0) - sizes)[owners]
-    table = torch.zeros(rows, int(sizes.max()), dtype=torch.long, device=owners.device)
-    bias = torch.full(table.shape, float("-inf"), device=owners.device)
-    table[owners, rank], bias[owners, rank] = found, 0.0
-    return table, bias
+def _padded(counts: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+    """`found`, counts[r] of them for row r, as a table [R, m], and a bias: 0, -inf beyond a row's last."""
+    beyond = torch.arange(int(counts.max()), device=counts.device) >= counts[:, None]
+    table = torch.zeros(beyond.shape, dtype=torch.long, device=counts.device).masked_scatter_(~beyond, found)
+    return table, torch.zeros(beyond.shape, device=counts.device).masked_fill_(beyond, float("-inf"))
