@@ -147,7 +147,9 @@ def contrast(parts: Sequence[Sample], weights: Sequence[float], level: float = L
         with np.errstate(invalid="ignore", divide="ignore"):
             together = np.nan_to_num(np.corrcoef(values).reshape(number, number))
         np.fill_diagonal(together, 1.0)
-    own = [interval(Sample(sessions, part, of.spread, of.single), level) for part, of in zip(values, parts, strict=True)]
+    own = [
+        interval(Sample(sessions, part, of.spread, of.single), level) for part, of in zip(values, parts, strict=True)
+    ]
     return _square_and_add(own, np.asarray(weights, dtype=float), together)
 
 

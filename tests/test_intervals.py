@@ -131,7 +131,8 @@ def test_sessions_of_one_turn_have_wilsons_interval(number):
 def test_a_sample_of_one_turn_knows_it():
     table = pd.DataFrame(
         [
-            {"study": "s", "model": "m", "method": "full", "mode": "multi_turn", "task": "retr_kv", "subtask": "retr_kv"}
+            {"study": "s", "model": "m", "method": "full", "mode": "multi_turn", "task": "retr_kv"}
+            | {"subtask": "retr_kv"}
             | {"session": f"retr_kv-{number:05d}", "turn": turn, "score_strict": 1.0, "score_compat": 1.0}
             for number in range(20)
             for turn in (1, 2)

@@ -85,13 +85,15 @@ def pens(classes: Iterable[tuple[str, str]]) -> dict[str, Pen]:
     hues = {"linear": cycle(_COOL), "sublinear": cycle(_WARM), "unstated": cycle(_GREY)}
     chosen: dict[str, Pen] = {}
     for number, (name, kind) in enumerate(classes):
-        marker = _MARKERS[number % len(_MARKERS)]
-        if kind == "baseline":
-            chosen[name] = Pen(INK, marker, "-", 1.8)
-        elif kind == "floor":
+        if kind == "floor":
             chosen[name] = Pen("#858585", "", ":", 1.2)
-        else:
-            chosen[name] = Pen(next(hues[kind]), marker, strokes[kind])
+            continue
+        color = INK if kind == "baseline" else next(hues[kind])
+        # In a long study hues and markers come again, but never together.
+        taken = {pen.marker for pen in chosen.values() if pen.color == color}
+        turns = (_MARKERS[(number + turn) % len(_MARKERS)] for turn in range(len(_MARKERS)))
+        marker = next((marker for marker in turns if marker not in taken), _MARKERS[number % len(_MARKERS)])
+        chosen[name] = Pen(color, marker, "-", 1.8) if kind == "baseline" else Pen(color, marker, strokes[kind])
     return chosen
 
 

@@ -61,8 +61,8 @@ def _replay(report: Report, number: int, say: Callable[[str], None]) -> None:
         sessions = read_sessions(places.sessions_file(study_name, task))
         if index >= len(sessions):
             raise UserError(
-                f"--replay: {places.sessions_file(study_name, task)} holds {len(sessions)} sessions, session {index} of "
-                "the lineage is none of them; build again"
+                f"--replay: {places.sessions_file(study_name, task)} holds {len(sessions)} sessions, but the lineage "
+                f"has a session {index}; build again"
             )
         session = sessions[index]
         nodes = wanted[study_name, model_name, task][index]

@@ -54,6 +54,12 @@ def test_no_two_methods_are_drawn_alike():
     assert len({(pen.color, pen.marker) for pen in drawn.values()}) == len({pen.color for pen in drawn.values()}) == 12
 
 
+@given(st.lists(st.sampled_from(["linear", "sublinear"]), max_size=24))
+def test_no_two_of_a_long_study_are_drawn_alike(classes):
+    drawn = pens((f"m{number}", kind) for number, kind in enumerate(["baseline", *classes]))
+    assert len({(pen.color, pen.marker) for pen in drawn.values()}) == len(drawn)
+
+
 def test_classes_differ_in_hue_and_in_line_style():
     drawn = pens(CLASSES)
     warm = {name: colorsys.rgb_to_hls(*to_rgb(pen.color))[0] for name, pen in drawn.items()}
