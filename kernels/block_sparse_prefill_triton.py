@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.block_sparse_prefill import BlockLists
-from kernels.softmax_triton import LOG2_E, finish, fold
+from kernels.softmax_triton import LOG2_E, finish, fold, precision
 
 SPLIT_KEYS = 8192
 """Keys that one program meets of a tile that sees all of them: a few times what a program of the band meets."""
@@ -39,11 +39,6 @@ def tile(dtype: torch.dtype, dim: int, rows: int = 128, keys: int = 64) -> Tile:
     if dtype == torch.float32:
         return Tile(min(rows, 32 if dim > 64 else 64), min(keys, 32), num_warps=4, num_stages=2)
     return Tile(rows, min(keys, 64), num_warps=8 if rows == 128 else 4, num_stages=3)
-
-
-def precision(dtype: torch.dtype) -> str:
-    """How float32 goes through the tensor cores: in three terms, as one alone keeps 10 bits."""
-    return "tf32x3" if dtype == torch.float32 else "tf32"
 
 
 def shares(tiles: int, keys: int) -> int:

@@ -7,8 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.block_sparse_prefill_triton import precision
-from kernels.softmax_triton import LOG2_E, finish, fold
+from kernels.softmax_triton import LOG2_E, finish, fold, precision
 from kernels.split_triton import LN_2, Parts, Split, block_rows
 
 

@@ -10,9 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.block_sparse_prefill_triton import precision
 from kernels.line_scores import MAX_ROWS
-from kernels.softmax_triton import LOG2_E
+from kernels.softmax_triton import LOG2_E, precision
 
 TILE = MAX_ROWS
 """Keys in a tile: as many as rows, so that its diagonals are two runs of that length."""

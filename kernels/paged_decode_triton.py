@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.block_sparse_prefill_triton import precision
+from kernels.softmax_triton import precision
 from kernels.split_triton import block_rows, warps
 
 PAGES_TOGETHER = 32

@@ -11,9 +11,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import dense_decode_triton as dense
-from kernels.block_sparse_prefill_triton import precision
 from kernels.quantized_decode import PackedKV
-from kernels.softmax_triton import LOG2_E
+from kernels.softmax_triton import LOG2_E, precision
 from kernels.split_triton import Parts, Split, block_rows, warps
 
 VALUES_TOGETHER = 32

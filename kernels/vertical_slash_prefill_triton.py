@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor, empty
 
-from kernels.block_sparse_prefill_triton import precision, tile
-from kernels.softmax_triton import LOG2_E, finish, fold
+from kernels.block_sparse_prefill_triton import tile
+from kernels.softmax_triton import LOG2_E, finish, fold, precision
 from kernels.vertical_slash_prefill import LEAD, WORD, line_index
 
 

@@ -9,8 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.block_sparse_prefill_triton import precision
-from kernels.softmax_triton import LOG2_E
+from kernels.softmax_triton import LOG2_E, precision
 from kernels.split_triton import Split, block_rows
 
 

@@ -21,7 +21,7 @@ rule train_classifier:
     threads: 1
     resources:
         mem_mb=2000,
-        # minilm_classifier: 192 seconds of a core's time, six times as long on a machine that was far from idle.
+        # minilm_classifier: 192 seconds of a core's time.
         runtime=30,
     params:
         out=lambda wildcards: places.classifier_directory(wildcards.classifier),

@@ -18,6 +18,7 @@ import yaml
 from scbench.canonical import replacing
 from scbench.errors import UserError
 from scbench.places import ROOT
+from scbench.store import check_writable
 from scripts import run
 
 MEASUREMENTS = ROOT / "resources" / "measurements"
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         device = benchmark.device_at_hand()
         about = benchmark.circumstances()
         out = given.out or MEASUREMENTS / f"kernels-{re.sub('[^a-z0-9]+', '-', about['device'].lower())}.yaml"
+        check_writable(out.parent)
         lines = []
         for entry in chosen:
             for tokens in entry.lengths if given.tokens is None else [given.tokens]:

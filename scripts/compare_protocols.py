@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scbench.canonical import write_atomically
@@ -25,7 +26,7 @@ from scbench.provenance.observation import hardware
 from scbench.raw import checked_file, needs
 from scbench.schema import unknown
 from scbench.sessions import Session
-from scbench.store import writing
+from scbench.store import check_writable, writing
 from scbench.study import ITSELF, Row, Study, read_study
 from scbench.versions import version
 from scripts import run
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.sessions < 1:
         raise UserError(f"--sessions {options.sessions}: give 1 or more")
+    check_writable(Path(options.out).parent)
     report = compare(read_study(options.config), options.sessions, options.methods)
     with writing(options.out):
         write_atomically(options.out, json.dumps(report, indent=2) + "\n")

@@ -9,8 +9,10 @@ import torch
 
 from scbench.canonical import write_atomically
 from scbench.classifier.trainer import Trainer, check_recipe
+from scbench.errors import UserError
 from scbench.models import REPORT
 from scbench.schema import read_yaml
+from scbench.store import check_writable
 from scripts import run
 
 
@@ -20,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory of the classifier")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     options = parser.parse_args(arguments)
+    if options.threads < 1:
+        raise UserError(f"--threads {options.threads}: give 1 or more")
+    check_writable(options.out)
     torch.set_num_threads(options.threads)
     recipe = check_recipe(read_yaml(options.recipe), str(options.recipe))
     trainer = Trainer(recipe, say=lambda line: print(line, flush=True))

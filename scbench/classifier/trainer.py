@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, 
 
 from scbench.classifier.examples import Example, examples, session
 from scbench.classifiers import TRAINING_LIBRARIES
+from scbench.errors import UserError
 from scbench.methods.generation.token_classifier import CHUNK, KEEP, padded
 from scbench.minilm.stream import token_counter
 from scbench.places import ROOT
@@ -32,6 +33,16 @@ def check_recipe(values: Any, origin: str) -> dict[str, Any]:
     for task in recipe["tasks"]:
         if task not in NAMES:
             raise unknown(origin, "tasks", task, NAMES)
+    if not (ROOT / recipe["tokenizer"] / "tokenizer.json").is_file():
+        raise UserError(
+            f"{origin}: tokenizer: {recipe['tokenizer']} has no tokenizer.json; name the directory of a saved tokenizer"
+        )
+    size = recipe["size"]
+    if size["hidden_size"] % size["num_attention_heads"]:
+        raise UserError(
+            f"{origin}: size.hidden_size: {size['hidden_size']} is not a multiple of the {size['num_attention_heads']} "
+            "attention heads; make it one"
+        )
     return recipe
 
 
@@ -132,8 +143,8 @@ def judge(
 ) -> dict[str, dict[str, float]]:
     """By task: the share of needed tokens, and of the half of each chunk that is kept how much is needed and found.
 
-    precision: needed tokens among the kept half; recall: kept ones among the needed; random dropping has the precision
-    `needed` and the recall .5.
+    precision: needed tokens among the kept half; recall: kept ones among the needed, 1 where none is; random dropping
+    has the precision `needed` and the recall .5.
     """
     counts: dict[str, list[int]] = {}
     for example in held_out:
@@ -145,6 +156,6 @@ def judge(
         needed = sum(example.labels[number] for number in known)
         counts[example.task] = [a + b for a, b in zip(found, (len(known), len(kept), needed, hits), strict=True)]
     return {
-        task: {"needed": needed / tokens, "precision": hits / kept, "recall": hits / needed}
+        task: {"needed": needed / tokens, "precision": hits / kept, "recall": hits / needed if needed else 1.0}
         for task, (tokens, kept, needed, hits) in counts.items()
     }

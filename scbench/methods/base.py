@@ -53,6 +53,10 @@ class Method:
     assembles: ClassVar[bool] = False
     # Whether `shorten` says what of a context's text a prompt is made of.
     shortens: ClassVar[bool] = False
+    # Whether turns with known prompts may share passes: where what `load` gives each row depends on that row alone, and
+    # later tokens change nothing of what is held of earlier ones (`Packed.absorb`). False for a class with its own
+    # `load` that says nothing of it.
+    turns_together: ClassVar[bool] = True
     # Modules whose code decides the method's results, beyond what every method runs through.
     modules: ClassVar[tuple[str, ...]]
     default_budget: ClassVar[float] = 1 / 8
@@ -61,6 +65,11 @@ class Method:
     budgeted: ClassVar[tuple[str, ...]] = ()
 
     budget: float
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "load" in vars(cls) and "turns_together" not in vars(cls):
+            cls.turns_together = False
 
     @classmethod
     def resolve(cls, settings: Mapping[str, Any], context_tokens: int) -> Self:
@@ -134,15 +143,6 @@ class Method:
         First prompts that begin alike share the encoding of what they have in common, but for these rows.
         """
         return 0 if self.starts_dense else None
-
-    @property
-    def turns_together(self) -> bool:
-        """Whether turns with known prompts may share passes.
-
-        They may where what `load` gives each row depends on that row alone, and later tokens change nothing of what is
-        held of earlier ones (`Packed.absorb`). A method with a `load` of its own has to say so.
-        """
-        return type(self).load is Method.load
 
     def shorten(self, context: str, device: str) -> list[tuple[int, int]]:
         """Generation: character ranges [start, stop) of `context` to keep, ascending and apart; computed on `device`.

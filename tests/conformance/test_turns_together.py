@@ -99,8 +99,6 @@ def test_generated_history_is_asked_turn_by_turn(llama, full):
 class LoadsItself(OracleTopK):
     """A method with a `load` of its own that says nothing of turns."""
 
-    turns_together = Method.turns_together
-
     def load(self, step):
         return step.dense()
 

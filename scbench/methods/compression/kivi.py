@@ -43,8 +43,6 @@ class Kivi(Method):
         "scbench.methods.compression.kivi",
         "scbench.methods.compression.packed_prompt",
         "scbench.methods.compression.affine",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dense_decode",
         "kernels.dense_decode_triton",
         "kernels.dispatch",

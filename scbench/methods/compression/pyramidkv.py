@@ -34,8 +34,6 @@ class PyramidKV(WindowSelection):
         "scbench.methods.compression.pyramidkv",
         "scbench.methods.compression.window_selection",
         "scbench.methods.compression.window_scores",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dispatch",
         "kernels.softmax_triton",
         "kernels.split_triton",

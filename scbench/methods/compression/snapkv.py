@@ -27,8 +27,6 @@ class SnapKV(WindowSelection):
         "scbench.methods.compression.snapkv",
         "scbench.methods.compression.window_selection",
         "scbench.methods.compression.window_scores",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dispatch",
         "kernels.softmax_triton",
         "kernels.split_triton",

@@ -52,8 +52,6 @@ class MagicPIG(Method):
         "scbench.methods.loading.magicpig",
         "scbench.methods.loading.collisions",
         "scbench.methods.loading.hash_tables",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dense_decode",
         "kernels.dense_decode_triton",
         "kernels.dispatch",

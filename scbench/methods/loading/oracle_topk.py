@@ -35,8 +35,6 @@ class OracleTopK(Method):
     modules: ClassVar[tuple[str, ...]] = (
         "scbench.methods.loading.oracle_topk",
         "scbench.methods.loading.top_keys",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dense_decode",
         "kernels.dense_decode_triton",
         "kernels.dispatch",

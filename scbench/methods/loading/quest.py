@@ -43,8 +43,6 @@ class Quest(Method):
     modules: ClassVar[tuple[str, ...]] = (
         "scbench.methods.loading.quest",
         "scbench.methods.loading.pages",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dense_decode",
         "kernels.dense_decode_triton",
         "kernels.dispatch",

@@ -51,8 +51,6 @@ class RetrievalAttention(Method):
         "scbench.methods.loading.host_index",
         "scbench.methods.loading.inverted_lists",
         "scbench.methods.loading.top_keys",
-        "kernels.block_sparse_prefill",
-        "kernels.block_sparse_prefill_triton",
         "kernels.dense_decode",
         "kernels.dense_decode_triton",
         "kernels.dispatch",
