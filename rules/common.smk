@@ -157,6 +157,11 @@ def artifact_tokenizer(artifact):
     return [str(model.directory / "tokenizer.json")] if artifact.needs == "sessions" and model.awaited else []
 
 
+def artifact_digest(artifact):
+    """What decides an artifact besides its input; asked for where a job is planned, as a plan needs few of them."""
+    return lambda wildcards: identity.digest(artifact, STUDY)
+
+
 def artifact_options(artifact):
     """How the command is told about what it is made from, which follows these words."""
     if artifact.needs == "scores":

@@ -21,7 +21,7 @@ for figure in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
             config=places.study_file(STUDY.name),
             name=figure.name,
             options=artifact_options(figure),
-            digest=identity.digest(figure, STUDY),
+            digest=artifact_digest(figure),
         shell:
             "python -m scripts.make_figure --name {params.name:q} --config {params.config:q} {params.options:q} "
             "{input.source:q} --out {output.main:q} > {log:q} 2>&1"

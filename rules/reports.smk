@@ -19,7 +19,7 @@ for report in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
         params:
             config=places.study_file(STUDY.name),
             name=report.name,
-            digest=identity.digest(report, STUDY),
+            digest=artifact_digest(report),
         shell:
             "python -m scripts.make_report --name {params.name:q} --config {params.config:q} "
             "--scores {input.source:q} --out {output.main:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ for table in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "t
             config=places.study_file(STUDY.name),
             name=table.name,
             options=artifact_options(table),
-            digest=identity.digest(table, STUDY),
+            digest=artifact_digest(table),
         shell:
             "python -m scripts.make_table --name {params.name:q} --config {params.config:q} {params.options:q} "
             "{input.source:q} --out {output.main:q} > {log:q} 2>&1"

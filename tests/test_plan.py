@@ -62,13 +62,18 @@ def test_every_cell_and_session_is_planned_exactly_once_within_the_minutes(
     assert len({shard.name for shard in plan.shards}) == len(plan.shards)
 
 
+# The rows of the default study that start from dense KV.
+DENSE = {"full", "streaming_llm", "snapkv", "pyramidkv", "knorm", "kivi"}
+DENSE |= {"quest", "retrieval_attention", "magicpig", "oracle_topk"}
+
+
 def test_methods_that_start_dense_and_their_modes_are_computed_together():
     plan = plan_of()
     for shard in plan.shards:
         for unit in shard.units:
             dense = {row.label for row in unit.rows if row.with_context and starts_dense(row.method)}
             if dense:
-                assert dense == {"full", "streaming_llm", "snapkv", "kivi"} == {row.label for row in unit.rows}
+                assert dense == DENSE == {row.label for row in unit.rows}
             else:
                 assert len(unit.rows) == 1
             assert unit.modes == plan.study.modes
@@ -82,7 +87,7 @@ def test_the_floor_shares_no_prefill_because_its_prompt_is_another():
 
 def test_one_job_a_cell_when_asked():
     plan = plan_of(granularity="cell")
-    assert len(plan.shards) == len(plan.cells) == 7 * 12 * 2
+    assert len(plan.shards) == len(plan.cells) == 18 * 12 * 2
     assert all(len(plan.parts(shard)) == 1 for shard in plan.shards)
 
 
@@ -98,8 +103,8 @@ def test_a_shared_prefill_is_counted_once():
     shared, apart = plan_of(max_shard_minutes=600), plan_of(max_shard_minutes=600, share_prefill=False)
     assert shared.seconds < apart.seconds
     model = shared.study.models[0]
-    # Four dense rows in two modes: seven of eight prefills saved.
-    saved = 7 * 20 * sum(1024 / 1000 * model.seconds.prefill_1k for _ in shared.study.tasks)
+    # In two modes, all prefills of dense rows but one are saved.
+    saved = (2 * len(DENSE) - 1) * 20 * sum(1024 / 1000 * model.seconds.prefill_1k for _ in shared.study.tasks)
     assert apart.seconds - shared.seconds == pytest.approx(saved)
 
 

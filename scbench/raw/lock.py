@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from scbench import places
@@ -48,6 +49,7 @@ class Source:
         return Path(places.raw_file(".partial", f"{self.name}/{name}"))
 
 
+@cache
 def read_sources(path: Path = LOCK) -> dict[str, Source]:
     """All sources by name. Raises UserError when the lock does not match its schema."""
     entries = validate(read_yaml(path), "raw.schema.yaml", path.name)
