@@ -82,7 +82,7 @@ def test_every_hook_of_a_method_is_handed_to_a_part():
 
 def test_every_fact_that_the_engine_asks_for_follows_from_the_parts():
     facts = {name for name, value in vars(Method).items() if type(value) is bool}
-    assert facts <= set(vars(find("tri_shape+snapkv")))
+    assert facts <= {*vars(find("tri_shape+snapkv")), *vars(Composition)}
 
 
 def test_what_a_pair_is_follows_from_its_parts():
