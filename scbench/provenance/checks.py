@@ -1,11 +1,11 @@
 """The checks of an audit, each over the whole graph: bytes, edges, the ledger, what is planned, what is mixed."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from scbench.canonical import canonical_json
 from scbench.provenance.graph import Graph, Node, below, mapping
 from scbench.provenance.ledger import Ledger
 from scbench.provenance.manifest import leaves
@@ -157,7 +157,7 @@ def check_mixed(graph: Graph) -> None:
             values: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
             for other in nodes:
                 for name, value in _alike(kind, other):
-                    values[name][json.dumps(value, sort_keys=True)].append(other.path)
+                    values[name][canonical_json(value)].append(other.path)
             for name, found in values.items():
                 if len(found) > 1:
                     # Of each value, how many have it; the rarest with a place to look.
@@ -172,7 +172,7 @@ def check_pinned(graph: Graph) -> None:
     for node in graph.values():
         if node.kind == "models" and not node.expected:
             node.find(Verdict.UNPINNED, "no file of the model is pinned by its sha256")
-        for place, value in (*leaves(node.identity), *leaves(node.facts if node.kind == "models" else {})):
+        for place, value in (*node.decided, *leaves(node.facts if node.kind == "models" else {})):
             name = place.rpartition(".")[2]
             if name in ("revision", "commit") and isinstance(value, str) and not PINNED.fullmatch(value):
                 node.find(Verdict.UNPINNED, f"{place} is {value!r}, which names no fixed version")

@@ -41,7 +41,7 @@ def check_current(project: Project, graph: Graph) -> None:
 
 
 def _code(project: Project, node: Node) -> Iterator[str]:
-    for place, value in leaves(node.identity):
+    for place, value in node.decided:
         if not is_digest(value):
             continue
         if "code.templates." in f"{place}.":

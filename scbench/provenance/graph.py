@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from scbench.provenance.manifest import leaves
 from scbench.provenance.project import Project, Unreadable
 from scbench.provenance.sidecar import BadSidecar, is_digest, read_sidecar, sidecar_path
 from scbench.provenance.verdicts import Verdict, gravest
@@ -46,6 +48,11 @@ class Node:
     @property
     def identity(self) -> dict[str, Any]:
         return self.sidecar["identity"] if self.sidecar else {}
+
+    @cached_property
+    def decided(self) -> list[tuple[str, Any]]:
+        """(dotted place, value) of everything in the identity; asked for once the sidecar was read."""
+        return list(leaves(self.identity))
 
     @property
     def observation(self) -> dict[str, Any]:

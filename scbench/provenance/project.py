@@ -8,7 +8,6 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -41,7 +40,7 @@ class Project:
         # Results are often kept on another disk than the clone.
         self._inside = [Path(os.path.realpath(place)) for place in (self.root, ROOT, *map(self.root.joinpath, PLACES))]
         self._places: dict[str, Path] = {}
-        self._directories: dict[Path, Path] = {}
+        self._directories: dict[str, bool] = {}
         self._known = self._read_cache()
         self._found: dict[str, str | Unreadable] = {}
 
@@ -50,25 +49,29 @@ class Project:
         if path in self._places:
             return self._places[path]
         base, rest = (ROOT, path.removeprefix(REPOSITORY)) if path.startswith(REPOSITORY) else (self.root, path)
-        pure = PurePosixPath(rest)
-        if pure.is_absolute() or ".." in pure.parts or "\0" in rest:
+        parts = rest.split("/")
+        if rest.startswith("/") or ".." in parts or "\0" in rest:
             raise Unreadable("lies outside of the project, so that it is not read")
-        if not pure.name or len(os.fsencode(rest)) > 4000 or any(len(os.fsencode(part)) > 240 for part in pure.parts):
+        lengths = [len(os.fsencode(part)) for part in parts]
+        if parts[-1] in ("", ".") or sum(lengths) > 4000 or max(lengths) > 240:
             raise Unreadable("is no name of a file")
-        found = base / pure
-        whole = self._resolved(found)
-        if not any(whole.is_relative_to(inside) for inside in self._inside):
+        found = base / rest
+        if not self._is_inside(found):
             raise Unreadable("is a symbolic link that leads out of the project, so that it is not followed")
         self._places[path] = found
         return found
 
-    def _resolved(self, found: Path) -> Path:
-        """`found` without links; a directory is resolved once, however many files of it are asked for."""
-        if found.is_symlink():
-            return Path(os.path.realpath(found))
-        if found.parent not in self._directories:
-            self._directories[found.parent] = Path(os.path.realpath(found.parent))
-        return self._directories[found.parent] / found.name
+    def _is_inside(self, found: Path) -> bool:
+        """Whether `found` lies in the project once no name in it is a link; a directory is looked at once."""
+        directory = os.path.dirname(found)
+        if os.path.islink(found):
+            return self._holds(os.path.realpath(found))
+        if directory not in self._directories:
+            self._directories[directory] = self._holds(os.path.realpath(directory))
+        return self._directories[directory]
+
+    def _holds(self, whole: str) -> bool:
+        return any(Path(whole).is_relative_to(inside) for inside in self._inside)
 
     def size(self, path: str) -> int:
         """Bytes of the regular file `path`. Raises Unreadable."""
@@ -88,6 +91,9 @@ class Project:
 
     def hash_all(self, paths: Iterable[str]) -> None:
         """Hash `paths` on all cores; `sha256` then answers at once."""
+        if self.fast and self._known:
+            return  # few are left, and to start threads takes longer than those
+        from concurrent.futures import ThreadPoolExecutor
 
         def hash_one(path: str) -> None:
             with suppress(Unreadable):

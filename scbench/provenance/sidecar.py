@@ -24,6 +24,7 @@ VERSION = 2
 SUFFIX = ".prov.json"
 SHORT = 12  # hexadecimal digits shown to a reader: 48 bits tell every artifact of a project apart
 MOST_BYTES = 64 * 2**20  # of a sidecar that is worth reading
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 REPOSITORY = "repository:"  # begins the path of an input that lies in the repository, not below the working directory
 
 
@@ -64,7 +65,7 @@ def seal(sidecar: Mapping[str, Any]) -> str:
 
 def is_digest(value: Any) -> bool:
     """Whether `value` is a sha256 as records write it."""
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def short(digest: str) -> str:

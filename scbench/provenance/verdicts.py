@@ -1,6 +1,7 @@
 """What an audit can find, and the exit status that says so; the gravest of all findings is that of the whole."""
 
 from enum import Enum
+from operator import attrgetter
 
 
 class Verdict(Enum):
@@ -25,12 +26,9 @@ class Verdict(Enum):
         self.title = title
         self.status = status
         self.meaning = meaning
-
-    @property
-    def gravity(self) -> int:
-        return list(Verdict).index(self)
+        self.gravity = len(type(self).__members__)
 
 
 def gravest(verdicts: "list[Verdict]") -> Verdict:
     """The one that stands for all of them; OK for none."""
-    return max(verdicts, key=lambda verdict: verdict.gravity, default=Verdict.OK)
+    return max(verdicts, key=attrgetter("gravity"), default=Verdict.OK)
