@@ -13,7 +13,6 @@ from pathlib import Path
 
 from scbench.errors import UserError
 from scbench.provenance.audit import audit
-from scbench.provenance.explain import explain
 from scbench.provenance.page import as_html
 from scbench.provenance.render import as_dot, as_json, as_text
 from scbench.provenance.verdicts import Verdict
@@ -63,7 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         # Its words go to the other stream: the report may be JSON.
         replay(report, options.replay, say=lambda line: print(line, file=sys.stderr, flush=True))
-    text = explain(report, options.why) if options.why else FORMATS[options.format](report)
+    if options.why:
+        from scbench.provenance.explain import explain
+
+        text = explain(report, options.why)
+    else:
+        text = FORMATS[options.format](report)
     sys.stdout.reconfigure(errors="replace")
     try:
         print(text, flush=True)

@@ -52,7 +52,7 @@ class Node:
     @cached_property
     def decided(self) -> list[tuple[str, Any]]:
         """(dotted place, value) of everything in the identity; asked for once the sidecar was read."""
-        return list(leaves(self.identity))
+        return leaves(self.identity)
 
     @property
     def observation(self) -> dict[str, Any]:

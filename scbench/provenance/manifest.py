@@ -44,13 +44,20 @@ def strings(value: Any) -> Iterator[str]:
     yield from (text for _, text in leaves(value) if isinstance(text, str))
 
 
-def leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, at: str = "") -> list[tuple[str, Any]]:
     """(dotted place, value) of everything in a value of JSON that holds nothing else."""
+    found: list[tuple[str, Any]] = []
+    _collect(value, at, found)
+    return found
+
+
+def _collect(value: Any, at: str, found: list[tuple[str, Any]]) -> None:
+    """Append the leaves: an audit asks for those of thousands of records, and generators within generators are slow."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from leaves(item, f"{at}.{key}" if at else str(key))
+            _collect(item, f"{at}.{key}" if at else str(key), found)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from leaves(item, f"{at}.{number}")
+            _collect(item, f"{at}.{number}", found)
     else:
-        yield at, value
+        found.append((at, value))

@@ -22,6 +22,9 @@ WORKERS = min(8, os.cpu_count() or 1)  # hashing leaves Python's lock
 # What cannot be set by a program that puts an old modification time back: the time of the last change of the inode.
 STATE = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
+OUTSIDE = "lies outside of the project, so that it is not read"
+NO_NAME = "is no name of a file"
+
 
 class Unreadable(Exception):
     """Why the bytes of a file are not read; `absent` where there is no file."""
@@ -40,38 +43,46 @@ class Project:
         # Results are often kept on another disk than the clone.
         self._inside = [Path(os.path.realpath(place)) for place in (self.root, ROOT, *map(self.root.joinpath, PLACES))]
         self._places: dict[str, Path] = {}
-        self._directories: dict[str, bool] = {}
+        # Looked at once, however many files of it are asked for.
+        self._directories: dict[tuple[Path, str], bool] = {}
+        self._stats: dict[str, os.stat_result] = {}
         self._known = self._read_cache()
         self._found: dict[str, str | Unreadable] = {}
 
     def place(self, path: str) -> Path:
         """Where the file that a sidecar calls `path` lies. Raises Unreadable for one that lies elsewhere."""
-        if path in self._places:
-            return self._places[path]
+        if path not in self._places:
+            self._places[path] = self._place(path)
+        return self._places[path]
+
+    def _place(self, path: str) -> Path:
         base, rest = (ROOT, path.removeprefix(REPOSITORY)) if path.startswith(REPOSITORY) else (self.root, path)
-        parts = rest.split("/")
-        if rest.startswith("/") or ".." in parts or "\0" in rest:
-            raise Unreadable("lies outside of the project, so that it is not read")
-        lengths = [len(os.fsencode(part)) for part in parts]
-        if parts[-1] in ("", ".") or sum(lengths) > 4000 or max(lengths) > 240:
-            raise Unreadable("is no name of a file")
-        found = base / rest
-        if not self._is_inside(found):
-            raise Unreadable("is a symbolic link that leads out of the project, so that it is not followed")
-        self._places[path] = found
-        return found
-
-    def _is_inside(self, found: Path) -> bool:
-        """Whether `found` lies in the project once no name in it is a link; a directory is looked at once."""
-        directory = os.path.dirname(found)
+        directory, _, name = rest.rpartition("/")
+        if rest.startswith("/") or name == ".." or "\0" in rest:
+            raise Unreadable(OUTSIDE)
+        if name in ("", ".") or len(os.fsencode(name)) > 240:
+            raise Unreadable(NO_NAME)
+        if (base, directory) not in self._directories:
+            self._directories[base, directory] = self._look(base, directory)
+        inside, found = self._directories[base, directory], os.path.join(base, directory, name)
         if os.path.islink(found):
-            return self._holds(os.path.realpath(found))
-        if directory not in self._directories:
-            self._directories[directory] = self._holds(os.path.realpath(directory))
-        return self._directories[directory]
+            inside = self._holds(found)
+        if not inside:
+            raise Unreadable("is a symbolic link that leads out of the project, so that it is not followed")
+        return Path(found)
 
-    def _holds(self, whole: str) -> bool:
-        return any(Path(whole).is_relative_to(inside) for inside in self._inside)
+    def _look(self, base: Path, directory: str) -> bool:
+        """Whether `directory`, below `base`, lies in the project once no name in it is a link."""
+        parts = directory.split("/")
+        if ".." in parts:
+            raise Unreadable(OUTSIDE)
+        if len(os.fsencode(directory)) > 3700 or any(len(os.fsencode(part)) > 240 for part in parts):
+            raise Unreadable(NO_NAME)
+        return self._holds(base / directory)
+
+    def _holds(self, found: str | Path) -> bool:
+        whole = Path(os.path.realpath(found))
+        return any(whole.is_relative_to(inside) for inside in self._inside)
 
     def size(self, path: str) -> int:
         """Bytes of the regular file `path`. Raises Unreadable."""
@@ -109,6 +120,11 @@ class Project:
                 write_atomically(self.root / CACHE, canonical_json(self._known) + "\n")
 
     def _stat(self, path: str) -> os.stat_result:
+        if path not in self._stats:
+            self._stats[path] = self._look_up(path)
+        return self._stats[path]
+
+    def _look_up(self, path: str) -> os.stat_result:
         place = self.place(path)
         try:
             found = place.stat()
