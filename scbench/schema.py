@@ -88,8 +88,11 @@ def _sentence(error: ValidationError, origin: str) -> str:
         key = next(key for key in error.instance if key not in allowed)
         full = f"{path}.{_name(key)}" if path else _name(key)
         return f"{origin}: {full}: unknown key (value {_show(error.instance[key])}); {_choices(key, allowed)}"
-    if rule == "required":
-        key = next(key for key in error.validator_value if key not in error.instance)
+    if rule in ("required", "dependentRequired"):
+        wanted = error.validator_value
+        if rule == "dependentRequired":
+            wanted = [key for given, keys in wanted.items() if given in error.instance for key in keys]
+        key = next(key for key in wanted if key not in error.instance)
         about = error.schema["properties"][key].get("description")
         return f"{where}: the key {key!r} is missing; add it{f' ({about})' if about else ''}"
     about = error.schema.get("description")

@@ -3,13 +3,14 @@
 The questions file alone says how many sessions there are, so that a study is planned without reading the documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from scbench.canonical import digest_file, digest_value
+from scbench.corpus.git import export
 from scbench.corpus.releases import check_options
 from scbench.corpus.rows import field, read_lines, read_text, texts
 from scbench.errors import UserError
@@ -84,6 +85,32 @@ def repositories(folder: str, turns: int) -> list[Repository]:
     return found
 
 
+def fetch_repositories(folder: str) -> Iterator[tuple[Path, bool]]:
+    """Write every repository that the questions file names by `git` and `commit`: its directory, and if it was new.
+
+    Raises UserError naming the entry where two entries want other files in one directory, or git fails.
+    """
+    path = _questions_file(folder)
+    named: dict[Path, tuple[str, str, str]] = {}
+    for where, row in _rows(path):
+        row = validate(row, "question.schema.yaml", where)
+        if "git" not in row:
+            continue
+        target = path.parent / row["document"]
+        first, *origin = named.setdefault(target, (where, row["git"], row["commit"]))
+        if origin != [row["git"], row["commit"]]:
+            raise UserError(f"{where}: git: {first} names another origin of {row['document']}; give both the same")
+    if not named:
+        raise UserError(f"{path}: names no repository by git and commit (docs/corpus.md)")
+    for target, (where, address, commit) in named.items():
+        there = target.is_dir()
+        if not there:
+            # A path is meant from the questions file, as the document is.
+            local = path.parent / address
+            export(where, str(local.resolve()) if local.is_dir() else address, commit, target)
+        yield target, not there
+
+
 def digest(folder: str, task: str) -> str:
     """sha256 of all that decides the documents of `task`: its entries and the files that they name."""
     found = []
@@ -133,20 +160,26 @@ def _entries(path: Path) -> list[Entry]:
 
 @lru_cache(maxsize=16)
 def _read_entries(path: Path, _stamp: tuple[int, int]) -> list[Entry]:
+    return [_entry(path.parent, where, row) for where, row in _rows(path)]
+
+
+def _rows(path: Path) -> list[tuple[str, Any]]:
+    """(name in messages, entry) of a questions file, not yet checked."""
     if path.suffix == ".jsonl":
-        rows = list(read_lines(path))
-    else:
-        listed = read_yaml(path)
-        if not isinstance(listed, list):
-            raise UserError(f"{path}: holds no list of entries; begin each with '- task: ...' (docs/corpus.md)")
-        rows = [(f"{path}: entry {number}", row) for number, row in enumerate(listed, start=1)]
-    return [_entry(path.parent, where, row) for where, row in rows]
+        return list(read_lines(path))
+    listed = read_yaml(path)
+    if not isinstance(listed, list):
+        raise UserError(f"{path}: holds no list of entries; begin each with '- task: ...' (docs/corpus.md)")
+    return [(f"{path}: entry {number}", row) for number, row in enumerate(listed, start=1)]
 
 
 def _entry(folder: Path, where: str, row: Any) -> Entry:
     row = validate(row, "question.schema.yaml", where)
     path = folder / row["document"]
     code = row["task"] == "code_repoqa"
+    if "git" in row and not path.is_dir():
+        remedy = f"run python -m scripts.fetch_repositories {folder}"
+        raise UserError(f"{where}: document: {row['document']!r} is not there yet; {remedy}")
     if not (path.is_dir() if code else path.is_file()):
         raise UserError(
             f"{where}: document: {row['document']!r} is no {'directory' if code else 'file'} in {folder}; "
