@@ -18,9 +18,12 @@ def fields(study: Study, task: str) -> dict[str, Any]:
     """Data settings, raw files, how many sessions they come to, the tokenizer that counts, the builder's code."""
     data = asdict(study.data)
     del data["mirror"]  # it says where the same bytes come from
-    maker = "scbench.published" if study.data.source == "published" else f"scbench.tasks.{task}"
+    del data["published"]  # what it says of this task is `source`
+    came = study.data.source_of(task)
+    maker = "scbench.published" if came == "published" else f"scbench.tasks.{task}"
     return {
         "task": task,
+        "source": came,
         "data": data | {"corpus": corpus.digest(study.data, task)},
         "raw": {f"{name}/{file}": source(name).revision for name, file in needs(study, task)},
         "sessions": session_count(study, task),

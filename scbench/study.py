@@ -5,12 +5,12 @@ deep-learning library: Snakemake reads the study each time it parses the workflo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scbench import corpus
+from scbench import corpus, engines
 from scbench.errors import UserError
 from scbench.methods import METHODS, find, make, parts_of
 from scbench.methods.budget import read_budget
@@ -22,6 +22,10 @@ from scbench.tasks import TASKS
 FLOOR = "no_context"  # the row of full attention that sees the question without its context
 ITSELF = "full"  # the one row of a model whose own architecture is the method
 PAPER_CONTEXT = 131_072  # tokens; what the paper's budgets are shares of
+# The rows of the paper's comparison of histories (its Table 13).
+HISTORY_METHODS = (ITSELF, "a_shape", "tri_shape", "streaming_llm", "minference")
+LONGEST_NAME = 63  # characters, as config.schema.yaml says
+OTHER_HISTORY = {"golden": "generated", "generated": "golden"}
 
 # The paper's methods; whether each starts from dense KV. What `scbench.methods` offers goes before this list.
 PAPER_METHODS = {
@@ -53,12 +57,18 @@ class Data:
     seed: int
     mirror: str | None
     corpus: str | None
+    published: tuple[str, ...] = ()
+
+    def source_of(self, task: str) -> str:
+        """Where the sessions of `task` come from: `source`, or for the tasks of `published` that set."""
+        return "published" if task in self.published else self.source
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How the work is cut into jobs and run; of these keys only `dtype`, `threads` and `device` decide results."""
+    """How the work is cut into jobs and run; of these keys `engine`, `dtype`, `threads` and `device` decide results."""
 
+    engine: str
     granularity: str
     share_prefill: bool
     max_shard_minutes: float
@@ -82,10 +92,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """A validated study; `origin` is the file it came from."""
+    """A validated study; `origin` is the file it came from, `main_models` the models of Table 4 where it names them."""
 
     name: str
     models: tuple[Model, ...]
+    main_models: tuple[str, ...]
     methods: tuple[Row, ...]
     tasks: tuple[str, ...]
     modes: tuple[str, ...]
@@ -95,8 +106,10 @@ class Study:
     data: Data
     prompts: str
     history: str
+    both_histories: bool | int
     scoring: str
     execution: Execution
+    paper: bool | str
     origin: str
 
     @property
@@ -109,6 +122,10 @@ class Study:
         rows = self.methods if model.engine == "transformers" else (Row(ITSELF, ITSELF, {}),)
         return rows + ((Row(FLOOR, ITSELF, {}, with_context=False),) if self.floor else ())
 
+    def engine_of(self, model: Model) -> str:
+        """The engine that runs `model`, as `engines.load` knows it."""
+        return self.execution.engine if model.engine == "transformers" else model.engine
+
     @cached_property
     def pending(self) -> tuple[str, ...]:
         """What the study asks for and this version cannot run yet, in plain words."""
@@ -118,8 +135,6 @@ class Study:
         rows = [row for row in self.methods if find(row.method) is not None]
         made = (make(row.method, row.settings, self.context_tokens) for row in rows)
         missing += dict.fromkeys(what for method in made for what in method.pending)
-        if models := [model.name for model in self.models if model.engine != "transformers"]:
-            missing.append(f"the recurrent engine of {', '.join(models)}")
         if models := [model.name for model in self.models if not model.files and not model.awaited]:
             missing.append(f"pinned files of {', '.join(models)}")
         if tasks := [task for task in self.tasks if corpus.lacks_folder(self.data, task)]:
@@ -131,17 +146,20 @@ class Study:
         return {
             "study": self.name,
             "models": [_model_entry(model) for model in self.models],
+            "main_models": list(self.main_models),
             "methods": {row.label: {"method": row.method} | dict(row.settings) for row in self.methods},
             "tasks": list(self.tasks),
             "modes": list(self.modes),
             "query_aware": self.query_aware,
             "floor": self.floor,
             "check_baseline": self.check_baseline,
-            "data": asdict(self.data),
+            "data": asdict(self.data) | {"published": list(self.data.published)},
             "prompts": self.prompts,
             "history": self.history,
+            "both_histories": self.both_histories,
             "scoring": self.scoring,
             "execution": asdict(self.execution),
+            "paper": self.paper,
         }
 
 
@@ -159,23 +177,57 @@ def load_study(config: Mapping[str, Any], origin: str) -> Study:
     study = Study(
         name=config["study"],
         models=_models(config["models"], origin),
+        main_models=tuple(config["main_models"]),
         methods=tuple(_row(label, settings or {}, origin) for label, settings in config["methods"].items()),
         tasks=tuple(config["tasks"]),
         modes=tuple(config["modes"]),
         query_aware=config["query_aware"],
         floor=config["floor"],
         check_baseline=config["check_baseline"],
-        data=Data(**config["data"]),
+        data=Data(**config["data"] | {"published": tuple(config["data"]["published"])}),
         prompts=config["prompts"],
         history=config["history"],
+        both_histories=config["both_histories"],
         scoring=config["scoring"],
         execution=Execution(**config["execution"]),
+        paper=config["paper"],
         origin=origin,
     )
     _check_data(study)
+    _check_tables(study)
     for row in study.methods:
         _check_method(study, row)
     return study
+
+
+def history_rows(study: Study) -> Study:
+    """The part of `study` that is compared between histories: multi-turn, its first model, the rows of HISTORY_METHODS.
+
+    Of the sessions the first `both_histories`, where that is a number. A study without any of these rows keeps all.
+    """
+    asked, sessions = study.both_histories, study.data.sessions
+    if not isinstance(asked, bool):
+        sessions = asked if sessions is None else min(asked, sessions)
+    methods = tuple(row for row in study.methods if row.method in HISTORY_METHODS) or study.methods
+    modes = tuple(mode for mode in study.modes if mode == "multi_turn") or study.modes
+    return replace(
+        study,
+        models=study.models[:1],
+        main_models=(),
+        methods=methods,
+        modes=modes,
+        data=replace(study.data, sessions=sessions),
+        floor=False,
+    )
+
+
+def twin(study: Study) -> Study | None:
+    """`history_rows` under the other history, a study of its own; None where `study` does not ask for both."""
+    if not study.both_histories:
+        return None
+    history = OTHER_HISTORY[study.history]
+    name = f"{study.name}-{history}"
+    return replace(history_rows(study), name=name, history=history, both_histories=False, check_baseline=False)
 
 
 def resolve(study: Study, row: Row) -> dict[str, Any]:
@@ -260,12 +312,15 @@ def _check_data(study: Study) -> None:
             f"{origin}: data.corpus: {data.corpus!r} is not read with data.source {data.source} at data.scale mini; "
             "set data.source: corpus, or take the key out"
         )
-    if data.source == "published":
+    for task in data.published:
+        if task not in TASKS:
+            raise unknown(origin, "data.published", task, TASKS)
+    if data.source == "published" or data.published:
         for key, value in {"scale": "paper", "tokens": None, "order": "published"}.items():
             if (given := getattr(data, key)) != value:
                 raise UserError(
                     f"{origin}: data.{key}: {given} cannot be had of published sessions, which are as they are; "
-                    f"set it to {value or 'null'}, or set data.source: build"
+                    f"set it to {value or 'null'}, or set data.source: build and data.published: []"
                 )
     if data.tokens is None and data.scale == "mini":
         raise UserError(
@@ -285,10 +340,30 @@ def _check_data(study: Study) -> None:
             )
 
 
+def _check_tables(study: Study) -> None:
+    """What the study says of its tables must be possible."""
+    names = [model.name for model in study.models]
+    for name in study.main_models:
+        if name not in names:
+            raise unknown(study.origin, "main_models", name, names)
+    if study.both_histories and "multi_turn" not in study.modes:
+        raise UserError(
+            f"{study.origin}: both_histories: {study.both_histories}, but history shows in multi_turn alone, which is "
+            "not in modes; add it there, or set both_histories: false"
+        )
+    if study.both_histories and len(name := twin(study).name) > LONGEST_NAME:
+        raise UserError(
+            f"{study.origin}: study: {study.name!r} is too long with both_histories, which runs a study {name!r} "
+            f"beside it; give a name that is {len(name) - LONGEST_NAME} characters shorter"
+        )
+
+
 def _check_method(study: Study, row: Row) -> None:
     """Settings that the method would refuse are refused here, before any job starts."""
     try:
         resolve(study, row)
+        if find(row.method) is not None:
+            engines.check_method(study.execution.engine, make(row.method, row.settings, study.context_tokens))
         for model in study.models:
             check_model(study, row, model)
     except UserError as error:

@@ -43,7 +43,7 @@ def build(study: Study, task: str, out: str | Path) -> None:
 def sessions_of(study: Study, task: str, raw: Sequence[Path]) -> Iterator[Session]:
     """The sessions of `task`: published, generated, or made from documents; `raw`: the fetched files it needs."""
     data = study.data
-    if data.source == "published":
+    if data.source_of(task) == "published":
         yield from published.sessions(task, *raw, turns=data.turns, count=data.sessions)
         return
     scale = Scale(name=data.scale, tokens=data.tokens, turns=data.turns, order=data.order)

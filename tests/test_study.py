@@ -108,6 +108,8 @@ def test_the_label_is_the_method_unless_another_is_named():
         ("data.source", "published", ["data.scale", "mini", "published sessions", "set it to paper"]),
         ("data", {"source": "published", "scale": "paper", "tokens": 512}, ["data.tokens", "512", "set it to null"]),
         ("data", {"source": "published", "scale": "paper", "order": "balanced"}, ["data.order", "balanced"]),
+        ("data.published", ["en_sum"], ["data.scale", "mini", "published sessions", "data.published: []"]),
+        ("data", {"scale": "paper", "published": ["en_sun"]}, ["data.published", "'en_sun'", "did you mean 'en_sum'?"]),
         ("data.mirror", "", ["data.mirror", "''"]),
         ("study", "raw", ["study", "'raw'", "choose another"]),
         ("execution.max_shard_minutes", 0, ["execution.max_shard_minutes", "0", "more than 0"]),

@@ -15,11 +15,12 @@ from scbench.errors import UserError
 class Data(Protocol):
     """What is asked of a study's `data` (`scbench.study.Data`)."""
 
-    source: str
     scale: str
     sessions: int | None
     turns: int
     corpus: str | None
+
+    def source_of(self, task: str) -> str: ...
 
 
 # What each task is made from; the others are generated at every scale.
@@ -42,10 +43,11 @@ GRAMMARS = ("tree-sitter", *(f"tree-sitter-{name}" for name in _LANGUAGES))
 def reads_folder(data: Data, task: str) -> bool:
     """Whether the sessions of `task` are made from the folder that `data.corpus` names."""
     kind = KINDS.get(task)
-    if data.source == "corpus":
+    came = data.source_of(task)
+    if came == "corpus":
         return kind not in (None, "examples")
     # No public source has the papers and references of the paper.
-    return data.source == "build" and data.scale == "paper" and kind == "papers"
+    return came == "build" and data.scale == "paper" and kind == "papers"
 
 
 def lacks_folder(data: Data, task: str) -> bool:
@@ -55,7 +57,7 @@ def lacks_folder(data: Data, task: str) -> bool:
 
 def reads_documents(data: Data, task: str) -> bool:
     """Whether the sessions of `task` are made from documents at all, the user's or fetched ones."""
-    return reads_folder(data, task) or (data.source == "build" and data.scale == "paper" and task in KINDS)
+    return reads_folder(data, task) or (data.source_of(task) == "build" and data.scale == "paper" and task in KINDS)
 
 
 def count(data: Data, task: str) -> int:

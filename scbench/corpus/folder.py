@@ -97,6 +97,8 @@ def fetch_repositories(folder: str) -> Iterator[tuple[Path, bool]]:
         if "git" not in row:
             continue
         target = path.parent / row["document"]
+        if path.parent.resolve() not in target.resolve().parents:
+            raise UserError(f"{where}: document: {row['document']!r} leads out of {folder}; name a directory below it")
         first, *origin = named.setdefault(target, (where, row["git"], row["commit"]))
         if origin != [row["git"], row["commit"]]:
             raise UserError(f"{where}: git: {first} names another origin of {row['document']}; give both the same")

@@ -12,7 +12,10 @@ import tempfile
 from pathlib import Path
 
 from scbench.errors import UserError
+from scbench.store import writing
 
+# Files as they were committed: neither what the repository asks of archives nor the user's own settings change them.
+_ATTRIBUTES = "* -text -ident -filter -working-tree-encoding -export-ignore -export-subst\n"
 # A server that wants a password is answered at once that there is none.
 _ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "LC_ALL": "C"}
 
@@ -22,17 +25,25 @@ def export(where: str, git: str, commit: str, target: Path) -> None:
 
     where: what names them, for messages. git: an address or a path that `git fetch` takes; commit: 40 hexadecimal
     digits. Symbolic links and submodules are left out. Raises UserError where git is missing, the repository cannot be
-    read or does not hold the commit.
+    read or does not hold the commit, or the directory cannot be written.
     """
+    with writing(target):
+        _export(where, git, commit, target)
+
+
+def _export(where: str, git: str, commit: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         bare, files = Path(scratch, "git"), Path(scratch, "files")
+        files.mkdir()
         _git(where, "init", "--quiet", "--bare", str(bare))
+        Path(bare, "info").mkdir(exist_ok=True)
+        Path(bare, "info", "attributes").write_text(_ATTRIBUTES)
         try:
-            _git(where, "-C", str(bare), "fetch", "--quiet", "--depth=1", "--no-tags", git, commit)
+            _git(where, "-C", str(bare), "fetch", "--quiet", "--depth=1", "--no-tags", "--", git, commit)
         except UserError:
             # Some servers give the ends of branches alone.
-            _git(where, "-C", str(bare), "fetch", "--quiet", git, "+refs/*:refs/*")
+            _git(where, "-C", str(bare), "fetch", "--quiet", "--", git, "+refs/*:refs/*")
         archive = _git(where, "-C", str(bare), "archive", "--format=tar", commit)
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
             packed.extractall(files, [member for member in packed if member.isreg() or member.isdir()], filter="data")

@@ -40,9 +40,10 @@ BUILD: dict[str, Needed] = {
 
 def needs(study: Study, task: str) -> Needed:
     """The raw files that the sessions of `task` wait for in `study`."""
-    if study.data.source == "published":
+    came = study.data.source_of(task)
+    if came == "published":
         return ((PUBLISHED, published_file(task)),)
-    if study.data.source == "build" and study.data.scale == "paper":
+    if came == "build" and study.data.scale == "paper":
         return BUILD.get(task, ())
     return ()
 

@@ -29,6 +29,7 @@ def origin(tmp_path):
     for name in ("first.py", "second.py"):
         (place / name).write_text(CODE)
         os.symlink("/etc/passwd", place / f"link_of_{name}")
+        (place / ".gitattributes").write_text("*.py eol=crlf export-ignore\n")
         git(place, "add", "-A")
         git(place, "commit", "--quiet", "-m", name)
         commits.append(git(place, "rev-parse", "HEAD"))
@@ -58,8 +59,8 @@ def test_the_files_of_the_commit_and_no_others_are_written(origin, corpus, tmp_p
         named = corpus({"document": f"code/{commit[:8]}", "git": address, "commit": commit})
         main([named])
         written = tmp_path / "corpus" / "code" / commit[:8]
-        assert sorted(path.name for path in written.iterdir()) == names
-        assert (written / "first.py").read_text() == CODE
+        assert sorted(path.name for path in written.iterdir()) == [".gitattributes", *names]
+        assert (written / "first.py").read_bytes() == CODE.encode()
         (repository,) = folder.repositories(named, turns=5)
         assert "twice = value + value" in repository.files[0].text
     assert sorted(path.name for path in written.parent.iterdir()) == sorted(commit[:8] for commit in commits)
@@ -90,6 +91,8 @@ def test_a_study_says_how_to_get_what_is_not_there(origin, corpus):
         ({"git": "../nowhere", "commit": "0" * 40}, "line 1: git: .*nowhere.*correct"),
         ({"git": "../origin", "commit": "main"}, "commit: 'main'.*must match"),
         ({"git": "../origin"}, "the key 'commit' is missing.*40 hexadecimal"),
+        ({"git": "--upload-pack=x", "commit": "0" * 40}, "line 1: git: .*--upload-pack=x.*correct"),
+        ({"git": "../origin", "commit": "0" * 40, "document": "../../x"}, r"document: '../../x' leads out of"),
         ({}, "names no repository by git and commit"),
     ],
 )

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scbench import sessionkey
 from scbench.canonical import digest_file
 from scbench.costs import session_count
 from scbench.places import ROOT
-from scbench.raw.needs import BUILD
+from scbench.raw.needs import BUILD, PUBLISHED, needs
 from scbench.schema import read_yaml
 from scbench.sessions import read_sessions
 from scbench.study import load_study
@@ -21,7 +22,7 @@ PAPER = read_yaml(ROOT / "studies" / "paper.yaml")
 
 
 def paper(**data):
-    return load_study(PAPER | {"data": PAPER["data"] | {"source": "build"} | data}, "paper.yaml")
+    return load_study(PAPER | {"data": PAPER["data"] | data}, "paper.yaml")
 
 
 def test_the_counts_are_the_papers():
@@ -31,6 +32,20 @@ def test_the_counts_are_the_papers():
         "en_multichoice": 58, "icl_manyshot": 54, "math_find": 100, "en_sum": 70, "mix_sum_niah": 70,
         "mix_repoqa_kv": 88,
     }  # fmt: skip
+
+
+def test_what_no_public_source_has_is_taken_from_the_published_set():
+    study = paper()
+    for task in study.tasks:
+        sources = {source for source, _ in needs(study, task)}
+        assert (PUBLISHED in sources) is (task in ("en_sum", "mix_sum_niah")), task
+    assert all({source for source, _ in needs(paper(source="published"), task)} == {PUBLISHED} for task in study.tasks)
+
+
+def test_the_source_of_one_task_decides_no_other():
+    both, one = paper(), paper(published=["en_sum"])
+    assert sessionkey.fields(both, "retr_kv") == sessionkey.fields(one, "retr_kv")
+    assert sessionkey.fields(both, "mix_sum_niah") != sessionkey.fields(one, "mix_sum_niah")
 
 
 @pytest.fixture
@@ -61,7 +76,7 @@ def test_what_needs_no_network_is_built_and_the_rest_is_named(clone, tmp_path):
     config = PAPER | {
         "methods": {"full": {}},
         "tasks": tasks,
-        "data": PAPER["data"] | {"source": "build", "sessions": 2, "mirror": "mirror"},
+        "data": PAPER["data"] | {"sessions": 2, "mirror": "mirror"},
     }
     clone.write_study("paper.yaml", config)
     output = clone.snakemake("sessions", "--profile", "local", "--cores", "2", "--configfile=paper.yaml")
