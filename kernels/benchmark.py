@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from kernels import flash
+
 QUERY_HEADS, KV_HEADS, HEAD_DIM = 32, 8, 128
 """The attention of Llama-3.1-8B."""
 
@@ -30,7 +32,7 @@ REPETITIONS, WARM_UPS = 20, 3
 FLUSHED_BYTES = 2**28
 """Written before each repetition: several times the L2 cache (50 MB on H100 and H200)."""
 
-LIBRARIES = ("torch", "triton", "flash-attn", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
+LIBRARIES = ("torch", "triton", "flash-attn", "flash-attn-4", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
 
 Run = Callable[[], object]
 
@@ -127,8 +129,8 @@ def _compared(run: Run | str, ours: Time, clock: Callable[[Run], Time]) -> dict[
         return {"not_run": run}
     try:
         time = clock(run)
-    except RuntimeError as error:  # a back end that does not take these inputs on this device
-        return {"not_run": str(error).strip().splitlines()[0]}
+    except Exception as error:  # others' code, which fails in its own ways where it does not take these inputs
+        return {"not_run": (str(error).strip() or type(error).__name__).splitlines()[0]}
     return {"milliseconds": asdict(time), "speedup": time.median / ours.median}
 
 
@@ -185,11 +187,7 @@ def dense_prefill(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> dict[str, 
         "dense SDPA flash": partial(sdpa, SDPBackend.FLASH_ATTENTION),
         "dense SDPA cuDNN": partial(sdpa, SDPBackend.CUDNN_ATTENTION),
     }
-    try:
-        from flash_attn import flash_attn_func
-    except ImportError:
-        runs["dense flash-attn"] = "flash-attn is not installed"
-    else:
-        by_token = [x.transpose(1, 2) for x in (q, k, v)]
-        runs["dense flash-attn"] = partial(flash_attn_func, *by_token, softmax_scale=scaling, causal=True)
-    return runs
+    by_token = [x.transpose(1, 2) for x in (q, k, v)]
+    for package, _, attend in flash.usable(q.device):
+        runs[f"dense {package.distribution}"] = partial(attend, *by_token, softmax_scale=scaling, causal=True)
+    return runs if len(runs) > 2 else runs | {"dense flash-attn": "flash-attn is not installed"}

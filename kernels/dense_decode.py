@@ -5,6 +5,8 @@
 g is the KV head of query head h. Every key before the last m is seen by all rows.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -55,9 +57,9 @@ def check(q: Tensor, k: Tensor, v: Tensor, scaling: float, visible: Tensor | Non
     check_scaling(scaling)
 
 
-def check_rows_and_keys(q: Tensor, k: Tensor, v: Tensor) -> None:
+def check_rows_and_keys(q: Tensor, k: Tensor, v: Tensor, names: Sequence[str] = ("q", "k", "v")) -> None:
     """Raise ValueError unless rows q [1, query_heads, T, head_dim], T >= 1, of any number, can attend to k, v [1,
     kv_heads, S, head_dim], S >= 1: as `check_attention` where the last keys need not be the rows' own."""
     if q.dim() == 4 and not q.shape[2]:
-        raise ValueError(f"q: shape {list(q.shape)}, expected at least one row")
-    check_attention(q[:, :, :1] if q.dim() == 4 else q, k, v)
+        raise ValueError(f"{names[0]}: shape {list(q.shape)}, expected at least one row")
+    check_attention(q[:, :, :1] if q.dim() == 4 else q, k, v, names)

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.softmax_triton import LOG2_E, finish, fold, precision
-from kernels.split_triton import Parts, Split, block_rows, warps
+from kernels.split_triton import Parts, Split, block_rows, group_rows, load_rows, warps
 
 
 def launch(q: Tensor, k: Tensor, v: Tensor, scaling: float, visible: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -102,12 +102,9 @@ def attend(
     o_r = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     o_n = tl.arange(0, BLOCK_N)
     o_d = tl.arange(0, D)
-    m_r = o_r < n_group * n_rows
-    o_t = o_r % n_rows
-    o_head = i_head * n_group + o_r // n_rows
+    m_r, o_head, o_t = group_rows(i_head, o_r, n_group, n_rows)
     # [BLOCK_M, D]
-    p_row = p_q + o_head[:, None] * s_q_head + o_t.to(tl.int64)[:, None] * s_q_row
-    b_q = tl.load(p_row + o_d[None, :], mask=m_r[:, None], other=0.0)
+    b_q = load_rows(p_q, m_r, o_head, o_t, s_q_head, s_q_row, D)
     b_max = tl.full([BLOCK_M], -float("inf"), tl.float32)
     b_sum = tl.zeros([BLOCK_M], tl.float32)
     b_out = tl.zeros([BLOCK_M, D], tl.float32)

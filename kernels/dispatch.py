@@ -33,26 +33,33 @@ def _installed() -> bool:
     return find_spec("triton") is not None
 
 
-def check_attention(q: Tensor, k: Tensor, v: Tensor) -> None:
+def check_attention(q: Tensor, k: Tensor, v: Tensor, names: Sequence[str] = ("q", "k", "v")) -> None:
     """Raise ValueError unless a kernel can attend from q [1, query_heads, T, head_dim] to k, v [1, kv_heads, S,
-    head_dim]: T <= S, whole groups of query heads, one floating dtype and device, rows that are contiguous."""
-    for name, tensor in (("q", q), ("k", k), ("v", v)):
+    head_dim]: T <= S, whole groups of query heads, one floating dtype and device, rows that are contiguous.
+
+    names: what the caller knows them by."""
+    of_q, of_k, of_v = names
+    all_of_them = ", ".join(dict.fromkeys(names))
+    for name, tensor in zip(names, (q, k, v), strict=True):
         if tensor.dim() != 4 or tensor.shape[0] != 1:
             raise ValueError(f"{name}: shape {list(tensor.shape)}, expected [1, heads, tokens, head_dim]")
         check_rows(name, tensor)
-    check_shape("v", v, k.shape)
-    check_same("q, k, v", (q, k, v))
+    check_shape(of_v, v, k.shape)
+    check_same(all_of_them, (q, k, v))
     if q.dtype not in DTYPES:
-        raise ValueError(f"q, k, v: {_listed([q.dtype])} is not supported; give one of {_listed(DTYPES)}")
+        raise ValueError(f"{all_of_them}: {_listed([q.dtype])} is not supported; give one of {_listed(DTYPES)}")
     if q.shape[3] != k.shape[3]:
-        raise ValueError(f"q, k: head_dim is {q.shape[3]} in q and {k.shape[3]} in k, expected the same")
+        raise ValueError(
+            f"{of_q}, {of_k}: head_dim is {q.shape[3]} in {of_q} and {k.shape[3]} in {of_k}, expected the same"
+        )
     if q.shape[3] not in HEAD_DIMS:
-        raise ValueError(f"q, k, v: head_dim {q.shape[3]} is not supported; give one of {_listed(HEAD_DIMS)}")
+        raise ValueError(f"{all_of_them}: head_dim {q.shape[3]} is not supported; give one of {_listed(HEAD_DIMS)}")
     if not k.shape[1] or not q.shape[1] or q.shape[1] % k.shape[1]:
-        raise ValueError(f"q: {q.shape[1]} query heads are not whole groups over {k.shape[1]} KV heads")
+        raise ValueError(f"{of_q}: {q.shape[1]} query heads are not whole groups over {k.shape[1]} KV heads")
     if not 0 < q.shape[2] <= k.shape[2]:
         raise ValueError(
-            f"q: {q.shape[2]} rows over {k.shape[2]} keys, expected 1 to {k.shape[2]}: the last keys are the rows' own"
+            f"{of_q}: {q.shape[2]} rows over {k.shape[2]} keys, expected 1 to {k.shape[2]}: the last keys are the "
+            "rows' own"
         )
 
 

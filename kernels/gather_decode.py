@@ -1,4 +1,4 @@
-"""Attention of few rows to listed keys, each row to its own, with its log-sum-exp: RetrievalAttention, MagicPIG.
+"""Attention of few rows to listed keys, each row to its own, with its log-sum-exp: MagicPIG, exact top-k, retrieval.
 
     out[h, t] = sum_i p[t, i] v[g, index[l, t, i]],  p[t, :] = softmax over i of
     scaling * q[h, t] . k[g, index[l, t, i]] + bias[l, t, i]

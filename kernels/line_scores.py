@@ -48,7 +48,7 @@ def reference(q: Tensor, k: Tensor, scaling: float, heads: Tensor) -> tuple[Tens
 
 def check(q: Tensor, k: Tensor, scaling: float, heads: Tensor | None) -> Tensor:
     """Raise ValueError unless `line_scores` can be computed; returns the heads."""
-    check_attention(q, k, k)
+    check_attention(q, k, k, ("q", "k", "k"))
     if q.shape[2] > MAX_ROWS:
         raise ValueError(f"q: {q.shape[2]} rows, expected at most {MAX_ROWS}")
     check_scaling(scaling)

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.line_scores import MAX_ROWS
-from kernels.softmax_triton import LOG2_E, precision
+from kernels.softmax_triton import LOG2_E, fold_sum, log_sum, precision
 
 TILE = MAX_ROWS
 """Keys in a tile: as many as rows, so that its diagonals are two runs of that length."""
@@ -82,12 +82,8 @@ def normalisers(
     first = i_chunk * TILES_TOGETHER * TILE
     for low in range(first, tl.minimum(first + TILES_TOGETHER * TILE, n_tokens), TILE):
         b_logits = logits_of(p_k, b_q, o_a, low + o_a, scale, s_k_row, n_rows, n_tokens, D, PRECISION)
-        b_next = tl.maximum(b_max, tl.max(b_logits, 1))
-        b_shift = tl.where(b_next == -float("inf"), 0.0, b_next)
-        b_sum = b_sum * tl.exp2(b_max - b_shift) + tl.sum(tl.exp2(b_logits - b_shift[:, None]), 1)
-        b_max = b_next
-    b_found = tl.where(b_sum == 0.0, -float("inf"), b_max + tl.log2(tl.where(b_sum == 0.0, 1.0, b_sum)))
-    tl.store(p_sums + (i_head.to(tl.int64) * tl.num_programs(1) + i_chunk) * TILE + o_a, b_found)
+        b_max, b_sum = fold_sum(b_max, b_sum, b_logits)
+    tl.store(p_sums + (i_head.to(tl.int64) * tl.num_programs(1) + i_chunk) * TILE + o_a, log_sum(b_max, b_sum))
 
 
 @triton.jit(do_not_specialize=["n_rows", "n_tokens"])

@@ -24,7 +24,7 @@ def page_extremes(k: Tensor, page: int) -> tuple[Tensor, Tensor]:
 
     Triton on CUDA, else the reference. Raises ValueError for what does not fit.
     """
-    check_attention(k[:, :, :1] if k.dim() == 4 else k, k, k)
+    check_attention(k[:, :, :1] if k.dim() == 4 else k, k, k, ("k", "k", "k"))
     if page < 1:
         raise ValueError(f"page: {page} keys, expected at least 1")
     if use_triton(k):
@@ -49,7 +49,7 @@ def page_scores(q: Tensor, low: Tensor, high: Tensor) -> Tensor:
     if low.dim() != 3:
         raise ValueError(f"low: shape {list(low.shape)}, expected [kv_heads, pages, head_dim]")
     check_shape("high", high, low.shape)
-    check_rows_and_keys(q, low[None], high[None])
+    check_rows_and_keys(q, low[None], high[None], ("q", "low", "high"))
     if use_triton(q, low, high):
         from kernels.paged_decode_triton import launch_scores
 

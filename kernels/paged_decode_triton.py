@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.softmax_triton import precision
-from kernels.split_triton import block_rows, warps
+from kernels.split_triton import block_rows, group_rows, load_rows, warps
 
 PAGES_TOGETHER = 32
 """Pages that a program of `extremes` takes."""
@@ -101,13 +101,9 @@ def scores(
     o_r = tl.program_id(2) * BLOCK_M + tl.arange(0, BLOCK_M)
     o_d = tl.arange(0, D)
     m_p = o_p < n_pages
-    m_r = o_r < n_group * n_rows
-    o_t = (o_r % n_rows).to(tl.int64)
-    o_head = i_head * n_group + o_r // n_rows
+    m_r, o_head, o_t = group_rows(i_head, o_r, n_group, n_rows)
     # [BLOCK_M, D]
-    b_q = tl.load(
-        p_q + o_head[:, None] * s_q_head + o_t[:, None] * s_q_row + o_d[None, :], mask=m_r[:, None], other=0.0
-    )
+    b_q = load_rows(p_q, m_r, o_head, o_t, s_q_head, s_q_row, D)
     # [D, BLOCK_N]
     o_page = o_p.to(tl.int64)[None, :]
     b_low = tl.load(p_low + i_head * s_low_head + o_page * s_low_row + o_d[:, None], mask=m_p[None, :], other=0.0)

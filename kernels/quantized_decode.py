@@ -207,6 +207,7 @@ def check(q: Tensor, packed: PackedKV, recent_k: Tensor, recent_v: Tensor, scali
     check_shape("recent_k", recent_k, (1, heads, None, dim))
     check_shape("recent_v", recent_v, recent_k.shape)
     one = q.new_empty(1, heads, 1, dim)
-    check_rows_and_keys(q, *((recent_k, recent_v) if recent_k.shape[2] else (one, one)))
+    recent = (recent_k, recent_v) if recent_k.shape[2] else (one, one)
+    check_rows_and_keys(q, *recent, ("q", "recent_k", "recent_v"))
     check_device("packed", packed.keys, q.device)
     check_scaling(scaling)

@@ -13,7 +13,7 @@ from torch import Tensor
 from kernels import dense_decode_triton as dense
 from kernels.quantized_decode import PackedKV
 from kernels.softmax_triton import LOG2_E, precision
-from kernels.split_triton import Parts, Split, block_rows, warps
+from kernels.split_triton import Parts, Split, block_rows, group_rows, warps
 
 VALUES_TOGETHER = 32
 """Tokens that a program of `pack_values` takes."""
@@ -61,6 +61,8 @@ def launch(q: Tensor, packed: PackedKV, recent_k: Tensor, recent_v: Tensor, scal
     blocks = -(-group * rows // block)
     tile = max(packed.group, 64 if q.element_size() == 2 else 32)
     split = Split.of(packed.tokens, blocks * kv_heads, tile)
+    # Four warps would take a stack frame on sm_90a.
+    crowded = (packed.bits, dim, q.dtype) == (2, 128, torch.float16)
     exact = dense.split_of(q, recent_k) if recent_k.shape[2] else None
     parts = Parts.like(q, split.count + (exact.count if exact else 0))
     attend[(blocks, kv_heads, split.count)](
@@ -89,7 +91,7 @@ def launch(q: Tensor, packed: PackedKV, recent_k: Tensor, recent_v: Tensor, scal
         BLOCK_N=tile,
         D=dim,
         PRECISION=precision(q.dtype),
-        num_warps=warps(block),
+        num_warps=8 if crowded else warps(block),
         num_stages=3,
     )
     if exact:
@@ -153,9 +155,7 @@ def attend(
     o_g = tl.arange(0, GROUPS)
     o_c = tl.arange(0, ROW)
     o_w = tl.arange(0, WIDTH)
-    m_r = o_r < n_group * n_rows
-    o_t = o_r % n_rows
-    o_head = i_head * n_group + o_r // n_rows
+    m_r, o_head, o_t = group_rows(i_head, o_r, n_group, n_rows)
     p_row = p_q + o_head[:, None] * s_q_head + o_t.to(tl.int64)[:, None] * s_q_row
     # A tuple of [BLOCK_M, ROW], one a plane, and one of [BLOCK_M, WIDTH], one a run of a plane.
     b_q = ()

@@ -27,7 +27,21 @@ def fold(b_max, b_sum, b_out, b_logits, b_v, PRECISION: tl.constexpr):
 
 
 @triton.jit
+def fold_sum(b_max, b_sum, b_logits):
+    """`fold` where there are no values, and no output."""
+    b_next = tl.maximum(b_max, tl.max(b_logits, 1))
+    b_shift = tl.where(b_next == -float("inf"), 0.0, b_next)
+    return b_next, b_sum * tl.exp2(b_max - b_shift) + tl.sum(tl.exp2(b_logits - b_shift[:, None]), 1)
+
+
+@triton.jit
+def log_sum(b_max, b_sum):
+    """The base-2 log-sum-exp [R] of a state's logits: -inf if nothing is seen."""
+    return tl.where(b_sum == 0.0, -float("inf"), b_max + tl.log2(tl.where(b_sum == 0.0, 1.0, b_sum)))
+
+
+@triton.jit
 def finish(b_max, b_sum, b_out):
     """The attention [R, D] of a state, and the base-2 log-sum-exp of its logits [R]: 0 and -inf if nothing is seen."""
     b_norm = tl.where(b_sum == 0.0, 1.0, b_sum)
-    return b_out / b_norm[:, None], tl.where(b_sum == 0.0, -float("inf"), b_max + tl.log2(b_norm))
+    return b_out / b_norm[:, None], log_sum(b_max, b_sum)

@@ -71,6 +71,20 @@ def warps(block: int) -> int:
 
 
 @triton.jit
+def group_rows(i_head, o_r, n_group, n_rows):
+    """Where the rows o_r of KV head i_head's group come from, which lie head by head: whether there are such, their
+    query heads, and their places among its n_rows rows."""
+    return o_r < n_group * n_rows, i_head * n_group + o_r // n_rows, o_r % n_rows
+
+
+@triton.jit
+def load_rows(p_q, m_r, o_head, o_t, s_q_head, s_q_row, D: tl.constexpr):
+    """The tile [R, D] of these rows, 0 where there are none."""
+    p_row = p_q + o_head[:, None] * s_q_head + o_t.to(tl.int64)[:, None] * s_q_row
+    return tl.load(p_row + tl.arange(0, D)[None, :], mask=m_r[:, None], other=0.0)
+
+
+@triton.jit
 def combine(p_part_out, p_part_lse, p_out, p_lse, n_parts, D: tl.constexpr):
     """One row: the mean of its parts, each weighted by the sum that its log-sum-exp stands for."""
     i_row = tl.program_id(0).to(tl.int64)

@@ -46,7 +46,7 @@ def pooled(received: Tensor, kernel: int) -> Tensor:
 
 def check(q: Tensor, k: Tensor, scaling: float, kernel: int) -> None:
     """Raise ValueError unless `window_scores` can be computed."""
-    check_attention(q, k, k)
+    check_attention(q, k, k, ("q", "k", "k"))
     if q.shape[2] == k.shape[2]:
         raise ValueError(f"q: {q.shape[2]} rows over as many keys, expected at least one key before the window")
     if kernel < 1 or kernel % 2 == 0:

@@ -9,8 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.softmax_triton import LOG2_E, precision
-from kernels.split_triton import Split, block_rows
+from kernels.softmax_triton import LOG2_E, fold_sum, log_sum, precision
+from kernels.split_triton import Split, block_rows, group_rows, load_rows
 
 
 def launch(q: Tensor, k: Tensor, scaling: float) -> Tensor:
@@ -65,12 +65,9 @@ def normalisers(
     o_r = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     o_n = tl.arange(0, BLOCK_N)
     o_d = tl.arange(0, D)
-    m_r = o_r < n_group * n_rows
-    o_t = o_r % n_rows
-    o_head = i_head * n_group + o_r // n_rows
+    m_r, o_head, o_t = group_rows(i_head, o_r, n_group, n_rows)
     # [BLOCK_M, D]
-    p_row = p_q + o_head[:, None] * s_q_head + o_t.to(tl.int64)[:, None] * s_q_row
-    b_q = tl.load(p_row + o_d[None, :], mask=m_r[:, None], other=0.0)
+    b_q = load_rows(p_q, m_r, o_head, o_t, s_q_head, s_q_row, D)
     p_k += i_head * s_k_head
     b_max = tl.full([BLOCK_M], -float("inf"), tl.float32)
     b_sum = tl.zeros([BLOCK_M], tl.float32)
@@ -82,12 +79,8 @@ def normalisers(
         b_k = tl.load(p_key, mask=(o_j < n_tokens)[None, :], other=0.0)
         b_logits = tl.dot(b_q, b_k, input_precision=PRECISION) * scale
         b_logits = tl.where((o_j - (n_tokens - n_rows))[None, :] <= o_t[:, None], b_logits, -float("inf"))
-        b_next = tl.maximum(b_max, tl.max(b_logits, 1))
-        b_shift = tl.where(b_next == -float("inf"), 0.0, b_next)
-        b_sum = b_sum * tl.exp2(b_max - b_shift) + tl.sum(tl.exp2(b_logits - b_shift[:, None]), 1)
-        b_max = b_next
-    b_found = tl.where(b_sum == 0.0, -float("inf"), b_max + tl.log2(tl.where(b_sum == 0.0, 1.0, b_sum)))
-    tl.store(p_sums + (o_head * n_rows + o_t) * tl.num_programs(2) + i_part, b_found, mask=m_r)
+        b_max, b_sum = fold_sum(b_max, b_sum, b_logits)
+    tl.store(p_sums + (o_head * n_rows + o_t) * tl.num_programs(2) + i_part, log_sum(b_max, b_sum), mask=m_r)
 
 
 @triton.jit

@@ -134,8 +134,10 @@ def _gate(work_of: WorkOf, device: torch.device) -> Gate:
 
 
 def _flex(q: Tensor, k: Tensor, v: Tensor, work: Work) -> Run:
-    """FlexAttention, compiled, with the block mask made at the first call."""
-    compiled = torch.compile(flex_attention)
+    """FlexAttention, compiled for this shape alone, with the block mask made at the first call."""
+    # After some shapes and masks PyTorch compiles no more and computes every score; a whole graph is refused instead.
+    torch.compiler.reset()
+    compiled = torch.compile(flex_attention, fullgraph=True)
 
     @cache
     def block_mask() -> object:

@@ -1,7 +1,8 @@
-"""Accuracy beside what it costs: resident KV bytes, and KV bytes read for each token that is decoded.
+"""Accuracy beside what it costs: resident KV bytes, KV bytes read for each token that is decoded, seconds a turn.
 
-Bytes are shares of full attention's in the same cells, so that precision and model cancel. Seconds are not in it: in a
-run that shares prefills between methods they belong to no single one.
+Bytes are shares of full attention's in the same cells, so that precision and model cancel. In a run that shares
+prefills between methods seconds belong to no single one: they are those of the study's latencies, where each method ran
+alone (scripts/measure_latency.py), and are left out where these were not measured.
 """
 
 import math
@@ -15,16 +16,18 @@ from matplotlib.lines import Line2D
 from scbench import intervals, stats
 from scbench.artifacts.board import MODE_TITLES, Board, Line
 from scbench.artifacts.compared import column_interval
-from scbench.artifacts.drawing import FAINT, SOFT, Pen, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import FAINT, SOFT, Pen, add_axes, legend_size, pens, save, style, wrap, write_at
 from scbench.artifacts.scored import holes, left_out, missing_text
 from scbench.artifacts.stamp import Stamp
+from scbench.artifacts.timed import COMMAND, read_timed
 from scbench.artifacts.turns import gaps
 from scbench.artifacts.twin import csv_text
 from scbench.canonical import write_atomically
 
 COLUMNS = ["study", "profile", "method", "title", "budget", "mode"]
-COLUMNS += ["score", "low", "high", "resident", "read", "n", "missing"]
-PANELS = {"resident": "Resident KV", "read": "KV read per decoded token"}
+COLUMNS += ["score", "low", "high", "resident", "read", "seconds", "n", "missing"]
+PANELS = {"resident": "Resident KV", "read": "KV read per decoded token", "seconds": "Seconds per turn"}
+TIMED_MODE = "multi_turn"
 MARKS = (
     "Filled: multi-turn; open: multi-request. Bars: 95 % intervals over sessions. The line joins what nothing beats in "
     "both respects, in the first of the study's modes."
@@ -36,10 +39,12 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
     """A row for each profile, mode and method but the floor, averaged over its models.
 
     score, low, high: the average of Table 4, or the mean of the study's tasks where it leaves some out, in percent.
-    resident, read: KV bytes as shares of full attention's. n: turns. missing: the cells that it lacks.
+    resident, read: KV bytes as shares of full attention's; seconds: a turn's, as measured alone, in multi-turn alone.
+    n: turns. missing: the cells that it lacks.
     """
     missing = holes(scores, board)
     weights = _weights(board)
+    seconds = _seconds(board)
     rows = []
     for profile in board.profiles:
         samples = intervals.samples(scores, profile)
@@ -51,6 +56,7 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
                 texts = [missing_text(missing, line, mode, board) for line in lines]
                 known = {"study": board.study, "profile": profile, "method": group, "title": lines[0].title}
                 known |= {"budget": lines[0].budget, "mode": mode, "missing": "; ".join(filter(None, texts))}
+                known |= {"seconds": seconds[group] if mode == TIMED_MODE else math.nan}
                 rows.append(known | _score(samples, board, lines, mode, weights)._asdict() | cost[group])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -113,13 +119,33 @@ def _costs(scores: pd.DataFrame, board: Board) -> dict[str, dict[str, float]]:
     return found
 
 
+def _seconds(board: Board) -> dict[str, float]:
+    """Group -> the mean over models of its seconds a turn over full attention's, on the device measured last."""
+    timed = read_timed(board).sort_values(["date", "device"])
+    found = {}
+    for group, lines in board.groups.items():
+        ratios = []
+        for line in lines:
+            own = timed[(timed["model"] == line.model)]
+            own = own[own["device"] == own["device"].iloc[-1]] if len(own) else own
+            own = own.drop_duplicates(["method", "budget"], keep="last")
+            took = own.set_index(["method", "budget"])["seconds_per_turn"]
+            full = next((other for other in board.lines if other.model == line.model and other.baseline), None)
+            if full and {(line.label, line.budget), (full.label, full.budget)} <= set(took.index):
+                ratios.append(took[line.label, line.budget] / took[full.label, full.budget])
+        found[group] = sum(ratios) / len(ratios) if len(ratios) == len(lines) else math.nan
+    return found
+
+
 def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
-    notes = [MARKS, *_scope(board), *(f"{text}." for text in board.caveats), *gaps(shown), stamp.line]
-    notes = wrap(notes, columns=120)
+    panels = {cost: title for cost, title in PANELS.items() if cost != "seconds" or shown[cost].notna().any()}
+    notes = [MARKS, *_scope(board), *(f"{text}." for text in board.caveats), *_timing(shown, board), *gaps(shown)]
+    notes = wrap([*notes, stamp.line], columns=120)
     base = 0.62 + NOTE_HEIGHT * len(notes)
-    figure = Figure(figsize=(7.0, base + 2.55))
+    width = 2.0 + 2.5 * len(panels)
+    figure = Figure(figsize=(width, base + 2.55))
     drawn = pens((group, lines[0].kind) for group, lines in board.groups.items())
-    for number, (cost, title) in enumerate(PANELS.items()):
+    for number, (cost, title) in enumerate(panels.items()):
         left = 0.5 + 2.5 * number
         axes = add_axes(figure, left, base, 2.1, 2.1)
         _scatter(axes, shown, cost, drawn)
@@ -129,11 +155,11 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     figure.legend(
         handles=[_handle(row.title, drawn[row.method]) for row in names.itertuples()],
         loc="upper left",
-        bbox_to_anchor=(5.3 / 7.0, (base + 2.2) / (base + 2.55)),
+        bbox_to_anchor=((width - 1.7) / width, (base + 2.2) / (base + 2.55)),
         borderpad=0,
         borderaxespad=0,
         frameon=False,
-        fontsize=8,
+        fontsize=legend_size(len(names), room=2.4),
     )
     for number, text in enumerate(reversed(notes)):
         write_at(figure, 0.5, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
@@ -162,9 +188,10 @@ def _scatter(axes: Axes, shown: pd.DataFrame, cost: str, drawn: dict[str, Pen]) 
         )
     axes.set(ylim=(0, 100), xscale="log")
     low = min([0.09, *(points[cost] * 0.8)])
-    axes.set_xlim(low, max([1.3, *(points[cost] * 1.25)]))
-    ticks = [share for share in (1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1) if share >= low]
-    axes.set_xticks(ticks, [f"1/{round(1 / share)}" if share < 1 else "1" for share in ticks])
+    high = max([1.3, *(points[cost] * 1.25)])
+    axes.set_xlim(low, high)
+    ticks = [share for share in (2.0**power for power in range(-7, 6)) if low <= share <= high]
+    axes.set_xticks(ticks, [f"1/{round(1 / share)}" if share < 1 else f"{share:.0f}" for share in ticks])
     axes.minorticks_off()
     axes.yaxis.grid(True)
     axes.set_axisbelow(True)
@@ -173,6 +200,17 @@ def _scatter(axes: Axes, shown: pd.DataFrame, cost: str, drawn: dict[str, Pen]) 
 
 def _handle(title: str, pen: Pen) -> Line2D:
     return Line2D([], [], color=pen.color, marker=pen.marker, linestyle="", markersize=5, label=title)
+
+
+def _timing(shown: pd.DataFrame, board: Board) -> list[str]:
+    """Whose seconds these are, or that there are none."""
+    if shown["seconds"].isna().all():
+        return [f"Seconds are not shown: the study's latencies were not measured ({COMMAND} <study> does that)."]
+    timed = read_timed(board)
+    where = ", ".join(
+        f"{model} on {device}" for model, device in timed[["model", "device"]].drop_duplicates().to_numpy()
+    )
+    return [f"Seconds: each method alone, multi-turn, on sessions of random tokens; {where}."]
 
 
 def _scope(board: Board) -> list[str]:

@@ -1,7 +1,7 @@
-"""Exact causal attention over un-repeated keys and values, through PyTorch's SDPA.
+"""Exact causal attention over un-repeated keys and values: by flash-attn where it serves, else by PyTorch's SDPA.
 
-The query heads of one group are folded into the rows of their KV head, so no key is ever repeated, with or without a
-mask. Rows are aligned to the last keys: row i of T sees keys [0, S - T + i].
+No key is ever repeated. Rows are aligned to the last keys: row i of T sees keys [0, S - T + i]. Where PyTorch has no
+kernel for that, the query heads of one group are folded into the rows of their KV head, under a mask.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,11 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.backends.cuda import SDPAParams, can_use_flash_attention
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
+
+from kernels import flash
 
 MASK_ELEMENTS = 2**24
 """Bound on the elements of one mask (64 MiB in float32); longer chunks are attended in blocks of rows."""
@@ -21,11 +25,17 @@ def dense(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
     q [1, query_heads, T, head_dim]; k, v [1, kv_heads, S, head_dim] with S >= T, the last T keys being the rows' own.
     Returns [1, query_heads, T, head_dim].
     """
+    out = flash.flash_attention(q, k, v, scaling)
+    if out is not None:
+        return out
     rows, keys = q.shape[2], k.shape[2]
     if rows == 1:
         return folded(q, k, v, None, scaling)
     if rows == keys:
         return scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
+    if _has_flash(q, k, v):
+        tail = causal_lower_right(rows, keys)
+        return scaled_dot_product_attention(q, k, v, attn_mask=tail, scale=scaling, enable_gqa=True)
     block = max(1, MASK_ELEMENTS // (q.shape[1] // k.shape[1] * keys))
     parts = []
     for start in range(0, rows, block):
@@ -77,6 +87,11 @@ def folded(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scaling: float)
         q.reshape(1, kv_heads, heads // kv_heads * rows, dim), k, v, attn_mask=bias, scale=scaling
     )
     return out.view(1, heads, rows, dim)
+
+
+def _has_flash(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether PyTorch's own flash kernel takes these, which needs no mask where rows are fewer than the keys."""
+    return q.is_cuda and can_use_flash_attention(SDPAParams(q, k, v, None, 0.0, False, True))
 
 
 def additive(allowed: Tensor, group: int, dtype: torch.dtype) -> Tensor:

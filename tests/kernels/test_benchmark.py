@@ -88,6 +88,47 @@ def test_without_a_gpu_the_command_says_so(monkeypatch):
         bench_kernels.main([])
 
 
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """command(entries, *arguments): the command with a clock of ours on those entries; name -> milliseconds on file."""
+    out = tmp_path / "kernels.yaml"
+    monkeypatch.setattr(benchmark, "device_at_hand", lambda: CPU)
+    monkeypatch.setattr(benchmark, "clock_on_cuda", clock)
+
+    def run(entries, *arguments, date="2026-01-02"):
+        monkeypatch.setattr("kernels.benchmarks.BENCHMARKS", entries)
+        monkeypatch.setattr(benchmark, "circumstances", lambda: {"device": "one", "date": date})
+        bench_kernels.main(["--out", str(out), *arguments])
+        return on_file()
+
+    def on_file():
+        return {line["name"]: line["milliseconds"]["median"] for line in yaml.safe_load(out.read_text())["kernels"]}
+
+    run.on_file = on_file
+    return run
+
+
+def test_a_part_that_is_measured_again_leaves_the_rest(command, monkeypatch):
+    entries = [replace(entry(), name=name, lengths=[4096]) for name in ("one", "two")]
+    assert command(entries) == {"one": 2.0, "two": 2.0}
+    monkeypatch.setattr(benchmark, "clock_on_cuda", lambda run: Time(5.0, 4.0, 6.0))
+    assert command(entries, "--only", "two") == {"one": 2.0, "two": 5.0}
+    with pytest.raises(UserError, match=r"kernels\.yaml: was measured on another day.*--out"):
+        command(entries, "--only", "one", date="2026-01-03")
+    assert command(entries, date="2026-01-03") == {"one": 5.0, "two": 5.0}
+
+
+def test_a_kernel_that_is_wrong_or_a_run_that_stops_loses_no_other(command):
+    right, wrong = (replace(entry(off), name=name, lengths=[1, 2]) for off, name in ((0.0, "right"), (0.1, "wrong")))
+    with pytest.raises(UserError, match=r"^wrong: differs from float64"):
+        command([wrong, right])
+    assert set(command.on_file()) == {"right"}
+    broken = replace(right, name="broken", build=lambda tokens, device: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command([right, broken])
+    assert set(command.on_file()) == {"right"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [(["--only", "zz"], "known: A-shape"), (["--tokens", "0"], "at least 1")]
 )

@@ -8,7 +8,6 @@ import torch
 from kernels import block_sparse_prefill as module
 from kernels.block_sparse_prefill import band, block_sparse_prefill, chosen_blocks, listed_blocks, reference
 from kernels.reference import TOLERANCE, drawn
-from tests.kernels.compiling import documented, recorded
 
 SCALING = 0.1
 CPU = torch.device("cpu")
@@ -166,28 +165,6 @@ def test_tensors_need_not_be_contiguous_between_rows(interpreter):
     lists = band(*BANDS["A-shape of one block"], CPU)
     q, k, v = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in tensors(lists, 4, 2, 64, F32))
     assert_right(interpreter(by_triton, q, k, v, lists, None), q, k, v, lists)
-
-
-@pytest.mark.parametrize("dim", [64, 128])
-def test_it_compiles_for_hopper_in_bfloat16_as_documented(dim):
-    from kernels import block_sparse_prefill_triton as kernel
-
-    lists = band(0, 20000, 128, 3968, 19872, CPU)
-    with recorded(kernel) as launches:
-        kernel.launch(*tensors(lists, 4, 1, dim, BF16), lists, SCALING, torch.arange(4))
-    compiled = launches["attend"].compile()
-    assert "wgmma.mma_async" in compiled.ptx
-    if dim == 128:
-        assert (compiled.registers, compiled.shared_bytes) == documented("`block_sparse_prefill`")
-
-
-def test_it_compiles_for_hopper_with_small_blocks():
-    from kernels import block_sparse_prefill_triton as kernel
-
-    lists = chosen_blocks(random_blocks(4, 16, 63), 16, 63)
-    with recorded(kernel) as launches:
-        kernel.launch(*tensors(lists, 4, 1, 128, BF16), lists, SCALING, torch.arange(4))
-    launches["attend"].compile()
 
 
 @pytest.mark.parametrize("case", ["A-shape", "Tri-shape", "a chunk"])

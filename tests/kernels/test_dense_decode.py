@@ -5,7 +5,6 @@ import torch
 
 from kernels.dense_decode import dense_decode, reference
 from kernels.reference import drawn
-from tests.kernels.compiling import recorded
 from tests.kernels.test_gather_decode import BF16, F16, F32, SCALING, assert_right
 
 
@@ -23,7 +22,7 @@ def seeing(rows, last):
     return visible
 
 
-# Every pair of a length, a group, what is seen, a head_dim and a dtype.
+# Every pair of a length and a group, of a head_dim and a dtype (tests/kernels/test_coverage.py).
 CASES = [
     # query heads, KV heads, rows, keys, head_dim, dtype, last keys that are not seen by all (None: causal)
     (1, 1, 1, 1, 64, F32, None),
@@ -35,6 +34,11 @@ CASES = [
     (4, 1, 5, 257, 64, F32, 0),
     (8, 2, 1, 257, 128, F16, None),
     (2, 2, 70, 257, 64, F16, 90),
+    (8, 1, 1, 1, 128, F16, None),
+    (1, 1, 3, 63, 128, F16, 10),
+    (4, 1, 2, 63, 64, F16, None),
+    (4, 1, 1, 111, 64, F32, 0),
+    (8, 1, 2, 257, 64, F16, 20),
 ]
 
 
@@ -62,17 +66,6 @@ def test_the_reference_is_attention_in_float64():
     assert torch.allclose(lse[0, ..., 0], logits.logsumexp(-1))
     causal = reference(q, k, v, SCALING)[0]
     assert torch.allclose(causal, reference(q, k, v, SCALING, torch.ones(3, 3, dtype=torch.bool).tril())[0])
-
-
-@pytest.mark.parametrize(("dim", "rows", "last"), [(64, 1, None), (128, 40, 50)])
-def test_it_compiles_for_hopper_in_bfloat16(dim, rows, last):
-    from kernels import dense_decode_triton as kernel
-    from kernels import split_triton
-
-    q, k, v = drawn(8, 2, rows, 111, dim, BF16)
-    with recorded(split_triton), recorded(kernel) as launches:
-        kernel.launch(q, k, v, SCALING, None if last is None else seeing(rows, last))
-    launches["attend"].compile()
 
 
 @pytest.mark.parametrize("last", [None, 400])

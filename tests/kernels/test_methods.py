@@ -7,6 +7,7 @@ from kernels import dispatch
 from kernels.reference import drawn
 from scbench import cellkey
 from scbench.codedigest import closure
+from scbench.engines import CORE_MODULES
 from scbench.kv.hooks import Chunk, Counters
 from scbench.kv.sparse_prefill import Blocks, attend
 from scbench.methods import METHODS, make
@@ -93,7 +94,7 @@ def test_a_method_declares_the_kernels_that_decide_its_results(name):
     # The lazily imported Triton halves are found by their import statements, too.
     kernels = {module for module in reached if module.startswith("kernels.")}
     assert "kernels.block_sparse_prefill_triton" in kernels
-    assert kernels - {"kernels.reference"} <= declared
+    assert kernels - {"kernels.reference"} <= declared | set(CORE_MODULES)
 
 
 def test_tritons_version_is_in_a_key_where_it_compiles_what_runs(monkeypatch):
@@ -103,5 +104,5 @@ def test_tritons_version_is_in_a_key_where_it_compiles_what_runs(monkeypatch):
     for device in ("cpu", "cuda"):
         monkeypatch.setattr(cellkey, "device_name", lambda wanted, device=device: device)
         on[device] = cellkey.machine(study)
-    assert on["cuda"] == {"device": "NVIDIA H200", "triton": version("triton")}
+    assert on["cuda"] == {"device": "NVIDIA H200", "triton": version("triton"), "attention": "SDPA"}
     assert "triton" not in {*on["cpu"], *cellkey.LIBRARIES}

@@ -12,10 +12,9 @@ from kernels.paged_decode import (
     scores_reference,
 )
 from kernels.reference import TOLERANCE, attention, drawn
-from tests.kernels.compiling import recorded
 from tests.kernels.test_gather_decode import BF16, F16, F32, SCALING, assert_right
 
-# Every pair of a length, a group, who chooses, a page, a head_dim and a dtype.
+# Every pair of a length and a group, of a head_dim and a dtype (tests/kernels/test_coverage.py).
 CASES = [
     # query heads, KV heads, lists, rows, keys, page, head_dim, dtype
     (1, 1, 1, 1, 1, 16, 64, F32),
@@ -26,6 +25,12 @@ CASES = [
     (1, 1, 1, 3, 111, 8, 64, F16),
     (4, 1, 4, 1, 257, 16, 64, F32),
     (8, 2, 2, 1, 257, 4, 128, F16),
+    (8, 1, 8, 1, 1, 8, 64, F32),
+    (1, 1, 1, 2, 63, 4, 128, F16),
+    (4, 1, 1, 1, 63, 16, 64, F16),
+    (4, 1, 4, 2, 111, 16, 128, F16),
+    (1, 1, 1, 1, 257, 8, 64, F16),
+    (8, 1, 1, 1, 257, 16, 64, F16),
 ]
 
 
@@ -96,17 +101,6 @@ def test_the_reference_is_attention_to_the_keys_of_the_pages():
     out, lse = attention(q, k, v, seen, SCALING)
     assert torch.allclose(reference(q, k, v, index, 8, SCALING)[0], out)
     assert torch.allclose(reference(q, k, v, index, 8, SCALING)[1][..., 0], lse)
-
-
-def test_they_compile_for_hopper_in_bfloat16():
-    from kernels import gather_decode_triton, paged_decode_triton, split_triton
-
-    q, k, v, index = inputs(8, 2, 2, 1, 111, 16, 128, BF16)
-    with recorded(split_triton), recorded(gather_decode_triton) as attending, recorded(paged_decode_triton) as launches:
-        paged_decode_triton.launch_scores(q, *paged_decode_triton.launch_extremes(k, 16))
-        gather_decode_triton.launch(q, k, v, index, SCALING, None, 16, 111)
-    for launch in (*launches.values(), *attending.values()):
-        launch.compile()
 
 
 @pytest.mark.parametrize("lists", [2, 8])

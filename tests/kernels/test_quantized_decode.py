@@ -15,7 +15,6 @@ from kernels.quantized_decode import (
     unpacked_rows,
 )
 from kernels.reference import attention, drawn
-from tests.kernels.compiling import recorded
 from tests.kernels.test_gather_decode import BF16, F16, F32, SCALING, assert_right
 
 TENSORS = ("keys", "key_scale", "key_zero", "values", "value_scale", "value_zero")
@@ -41,7 +40,7 @@ def inputs(query_heads, kv_heads, rows, tokens, recent, bits, group, channels, d
     return q, (k, v[:, :, :tokens], bits, group, channels), (recent_k, recent_v)
 
 
-# Every pair of a length, a number of bits, a group, a head_dim and a dtype.
+# Every pair of a length and a group, of a head_dim and a dtype (tests/kernels/test_coverage.py).
 CASES = [
     # query heads, KV heads, rows, tokens, recent rows, bits, tokens and channels of a group, head_dim, dtype
     (1, 1, 1, 1, 0, 2, 32, 32, 64, F32),
@@ -53,6 +52,11 @@ CASES = [
     (1, 1, 20, 111, 40, 8, 32, 128, 128, F32),
     (4, 1, 1, 257, 20, 2, 32, 32, 64, F16),
     (8, 2, 1, 257, 0, 4, 128, 64, 128, F16),
+    (8, 1, 1, 1, 3, 8, 32, 32, 128, F16),
+    (1, 1, 2, 63, 7, 4, 32, 32, 64, F16),
+    (4, 1, 1, 111, 20, 8, 32, 32, 64, F16),
+    (1, 1, 1, 257, 5, 4, 32, 32, 128, F16),
+    (8, 1, 1, 257, 9, 2, 64, 32, 64, F16),
 ]
 
 
@@ -123,26 +127,6 @@ def test_the_reference_is_attention_to_what_is_restored():
     out, lse = attention(q, k, v, torch.ones(68, dtype=torch.bool), SCALING)
     assert torch.allclose(reference(q, packed, recent_k, recent_v, SCALING)[0], out)
     assert torch.allclose(reference(q, packed, recent_k, recent_v, SCALING)[1][..., 0], lse)
-
-
-@pytest.mark.parametrize("bits", [2, 4])
-def test_they_compile_for_hopper_in_bfloat16(bits):
-    from kernels import dense_decode_triton, quantized_decode_triton, split_triton
-
-    q, what, recent = inputs(8, 2, 1, 111, 5, bits, 32, 32, 128, BF16)
-    with recorded(split_triton), recorded(dense_decode_triton), recorded(quantized_decode_triton) as launches:
-        quantized_decode_triton.launch(q, pack_reference(*what), *recent, SCALING)
-    launches["attend"].compile()
-
-
-def test_packing_compiles_for_hopper_in_bfloat16():
-    from kernels import quantized_decode_triton as kernel
-
-    k, v, *sizes = inputs(1, 2, 1, 111, 5, 2, 32, 32, 128, BF16)[1]
-    with recorded(kernel) as launches:
-        kernel.launch_pack(k, v, *sizes)
-    launches["pack_keys"].compile()
-    launches["pack_values"].compile()
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
