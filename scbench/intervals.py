@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from scbench import stats
 from scbench.tasks import TASKS
@@ -151,6 +151,23 @@ def contrast(parts: Sequence[Sample], weights: Sequence[float], level: float = L
         interval(Sample(sessions, part, of.spread, of.single), level) for part, of in zip(values, parts, strict=True)
     ]
     return _square_and_add(own, np.asarray(weights, dtype=float), together)
+
+
+def change(before: Sample, after: Sample, level: float = LEVEL) -> Interval:
+    """What something does to the mean score of the same answers: Student's interval of the sessions' differences.
+
+    `contrast` asks how far two means are apart, each with limits of its own, and stays wide near 0 and 100 where two
+    scorings of one answer hardly differ. No limits of one session; `NOTHING` of none.
+    """
+    sessions, values = _shared([before, after])
+    if not len(sessions):
+        return NOTHING
+    moved = values[1] - values[0]
+    score, number = float(moved.mean()), len(moved)
+    half = (
+        float(stdtrit(number - 1, (1 + level) / 2) * moved.std(ddof=1) / math.sqrt(number)) if number > 1 else math.nan
+    )
+    return Interval(100 * score, 100 * max(score - half, -1.0), 100 * min(score + half, 1.0))
 
 
 def differences(

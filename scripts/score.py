@@ -14,7 +14,7 @@ from scbench.errors import UserError
 from scbench.scoring.table import score_files
 from scripts import run
 
-CODE = ("scbench.scoring", "scbench.records", "scripts.score")
+CODE = ("scbench.scoring", "scbench.quirks", "scbench.records", "scripts.score")
 # What scores depend on besides our own code.
 LIBRARIES = (
     "nltk",

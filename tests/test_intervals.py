@@ -119,6 +119,51 @@ def test_an_interval_covers_the_truth_as_often_as_it_says(number, turns):
             assert 0.93 - noise <= covered <= 0.98 + noise, (chance, agreement, covered)
 
 
+@pytest.mark.parametrize("turns", [1, 2, 5])
+@pytest.mark.parametrize("number", [20, 100])
+def test_an_interval_of_graded_scores_covers_the_truth_as_often_as_it_says(number, turns):
+    """Scores such as ROUGE: each turn anywhere between 0 and 1, sessions of their own difficulty."""
+    rng = np.random.default_rng(number + turns)
+    for mean in (0.2, 0.5, 0.8):
+        for agreement in (0, 0.1):
+            level = np.full((2000, number, 1), mean)
+            if agreement:
+                scale = (1 - agreement) / agreement
+                level = rng.beta(mean * scale, (1 - mean) * scale, level.shape)
+            scores = rng.beta(10 * level, 10 * (1 - level), (2000, number, turns))
+            found = scores.mean(axis=(1, 2))
+            square = ((scores - found[:, None, None]) ** 2).mean(axis=(1, 2))
+            spread = (number * turns * square + found * (1 - found)) / (number * turns + 1)
+            low, high = intervals.score_limits(scores.mean(axis=2), spread, single=turns == 1)
+            covered = ((low <= mean) & (mean <= high)).mean()
+            # One turn a session is wide: nothing says that all scores will be as near to each other as these.
+            assert 0.93 - 0.011 <= covered <= (0.98 + 0.007 if turns > 1 else 1), (mean, agreement, covered)
+
+
+def test_a_change_of_the_same_answers_has_scipys_paired_interval():
+    rng = np.random.default_rng(4)
+    before = rng.random(20)
+    after = np.where(rng.random(20) < 0.3, before / 2, before)
+    expected = reference.ttest_rel(after, before).confidence_interval()
+    score, low, high = intervals.change(sample(before), sample(after))
+    assert (score, low, high) == pytest.approx((100 * (after - before).mean(), 100 * expected.low, 100 * expected.high))
+
+
+def test_a_change_knows_no_limits_of_one_session_and_stays_within_what_is_possible():
+    assert math.isnan(intervals.change(sample([1.0]), sample([0.0])).low)
+    assert intervals.change(sample([1.0]), sample([0.0])).score == -100
+    assert intervals.change(sample([]), sample([])) is intervals.NOTHING
+    assert intervals.change(sample([1.0, 1.0]), sample([0.0, 0.1])).low == -100
+
+
+def test_a_change_of_some_answers_is_covered():
+    rng = np.random.default_rng(6)
+    for share in (0.1, 0.3, 0.6):
+        moved = rng.binomial(5, share, (600, 24)) / 5
+        found = [intervals.change(sample(np.ones(24)), sample(1 - own)) for own in moved]
+        assert 0.92 <= np.mean([low <= -100 * share <= high for _, low, high in found]) <= 0.98
+
+
 @pytest.mark.parametrize("number", [2, 20, 50])
 def test_sessions_of_one_turn_have_wilsons_interval(number):
     right = np.tril(np.ones((number + 1, number)), -1)  # 0, 1, ... all of them right

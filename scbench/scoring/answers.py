@@ -3,11 +3,12 @@
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from scbench.quirks import CHARACTERS, PARTS, RAW_TEXT, SIGNS, Quirk
 from scbench.scoring.metric import Metric
-from scbench.scoring.normalise import contains, words
+from scbench.scoring.normalise import stands, words
 
 # The signs that the published scorer deletes; 《 is not among them.
 _PUBLISHED_SIGNS = frozenset(
@@ -17,16 +18,15 @@ _PUBLISHED_SIGNS = frozenset(
 )
 
 
-def _inclusion_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """1 if a gold is a substring, both upper-cased and otherwise raw: two spaces instead of one are a miss."""
-    upper = prediction.strip().upper()
-    return float(any(gold.upper() in upper for gold in golds))
-
-
-def _inclusion_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
+def _inclusion(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
     """1 if a gold stands in the answer as consecutive whole words; case, punctuation and articles do not count."""
-    answer = words(prediction)
-    return float(any(contains(answer, words(gold)) for gold in golds))
+    if RAW_TEXT in quirks:
+        answer, phrases = prediction.strip().upper(), [gold.upper() for gold in golds]
+    else:
+        answer, phrases = " ".join(words(prediction)), [" ".join(words(gold)) for gold in golds]
+    if PARTS in quirks:
+        return float(any(phrase in answer for phrase in phrases))
+    return float(any(stands(phrase, answer) for phrase in phrases))
 
 
 def _characters_published(text: str) -> str:
@@ -45,20 +45,18 @@ def _f1(prediction: str, gold: str) -> float:
     return 2 * shared / (len(prediction) + len(gold)) if shared else 0.0
 
 
-def _chinese_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """As published, the gold string is taken for a list of golds: the best F1 against any *one* of its characters.
+def _chinese(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
+    """Best F1 over characters against a whole gold.
 
-    A perfect answer of n characters gets 2 / (n + 1), any single character of the gold gets 1.
+    With CHARACTERS, against any *one* character of it: a perfect answer of n characters gets 2 / (n + 1), any single
+    character of the gold gets 1. Golds that are stored as a list, as the published set's are not, escape that.
     """
-    answer = _characters_published(prediction)
-    return max((_f1(answer, _characters_published(char)) for gold in golds for char in gold), default=0.0)
+    plain = _characters_published if SIGNS in quirks else _characters
+    answer = plain(prediction)
+    if CHARACTERS in quirks and meta.get("stored_as", "str") != "list":
+        golds = [char for gold in golds for char in gold]
+    return max((_f1(answer, plain(gold)) for gold in golds), default=0.0)
 
 
-def _chinese_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """Best F1 over characters against a whole gold."""
-    answer = _characters(prediction)
-    return max(_f1(answer, _characters(gold)) for gold in golds)
-
-
-ENGLISH = Metric("answer_inclusion", _inclusion_compat, _inclusion_strict)
-CHINESE = Metric("character_f1", _chinese_compat, _chinese_strict)
+ENGLISH = Metric("answer_inclusion", _inclusion, (RAW_TEXT, PARTS))
+CHINESE = Metric("character_f1", _chinese, (CHARACTERS, SIGNS))

@@ -2,10 +2,11 @@
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from scbench.errors import UserError
+from scbench.quirks import CHARACTERS, CHOICE_PARSER, Quirk
 from scbench.scoring.letters import bracketed_letter, chosen_letter
 from scbench.scoring.metric import Metric
 
@@ -16,7 +17,7 @@ _PUBLISHED_BLANKS = str.maketrans(dict.fromkeys("\n\"'.,?!{}", " "))
 _MANY_SHOT_LETTERS = "ABCDEFG"
 
 
-def _choice_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
+def _choice_published(prediction: str, golds: Sequence[str]) -> float:
     """The published parser. golds = (text of the right option, its letter).
 
     Any answer that begins with A, B, C or D is taken for that letter ("Based on ..." is B, "A man" is A), lower-case
@@ -39,8 +40,10 @@ def _choice_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any
     return float(first is not None and first in golds)
 
 
-def _choice_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
+def _choice(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
     """1 if the option that the answer chooses is the right one; golds = (text of the right option, its letter)."""
+    if CHOICE_PARSER in quirks:
+        return _choice_published(prediction, golds)
     text, letter = golds[0], golds[-1].upper()
     given = meta.get("options") or ()
     letters = string.ascii_uppercase[: max(len(given), len(_PUBLISHED_LETTERS))]
@@ -54,17 +57,15 @@ def _choice_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any
     return float(chosen_letter(prediction, options) == letter)
 
 
-def _many_shot_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """As published, 1 if the gold letter occurs anywhere, in either case: "Answer: (C)" is right for A as well."""
-    upper = prediction.strip().upper()
-    return float(any(char.upper() in upper for gold in golds for char in gold))
-
-
-def _many_shot_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
+def _many_shot(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
     """1 if the first option letter of the answer is the gold; "(C)" goes before a bare "C".
 
     Brackets go first because the examples' answers are bracketed, and a continuation may repeat their lead "A:".
+    With CHARACTERS, 1 if the letter occurs anywhere, in either case: "Answer: (C)" is right for A as well.
     """
+    if CHARACTERS in quirks:
+        upper = prediction.strip().upper()
+        return float(any(char.upper() in upper for gold in golds for char in gold))
     if any(gold not in _MANY_SHOT_LETTERS or len(gold) != 1 for gold in golds):
         raise UserError(
             f"icl_manyshot: gold answers {list(golds)} are not letters from A to G; write the bare letter in `golds`"
@@ -73,5 +74,5 @@ def _many_shot_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, 
     return float((letter or chosen_letter(prediction, dict.fromkeys(_MANY_SHOT_LETTERS, ""))) in golds)
 
 
-CHOICE = Metric("choice", _choice_compat, _choice_strict)
-MANY_SHOT = Metric("letter", _many_shot_compat, _many_shot_strict)
+CHOICE = Metric("choice", _choice, (CHOICE_PARSER,))
+MANY_SHOT = Metric("letter", _many_shot, (CHARACTERS,))

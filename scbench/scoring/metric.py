@@ -1,22 +1,25 @@
-"""What every metric is: the same question asked twice, as published and corrected."""
+"""What every metric is: one rule, and the quirks of the published scorer that can be switched on in it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# (prediction, golds, meta) -> score in [0, 1]. Pure: no state, no files, no clock.
-Scorer = Callable[[str, Sequence[str], Mapping[str, Any]], float]
+from scbench.quirks import Quirk
+
+# (prediction, golds, meta, quirks) -> score in [0, 1]. Pure: no state, no files, no clock.
+Scorer = Callable[[str, Sequence[str], Mapping[str, Any], Collection[Quirk]], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric in both profiles.
+    """A metric.
 
     name: the identifier that `METRICS` gives for a task.
-    compat: the rule of the published scorer, its accidents included, for comparison with published numbers.
-    strict: what the metric is meant to measure; several golds are alternatives and the best one counts.
+    score: without quirks what the metric is meant to measure, where several golds are alternatives and the best one
+        counts; with all of `quirks` the rule of the published scorer, for comparison with published numbers.
+    quirks: those that it knows; others change nothing.
     """
 
     name: str
-    compat: Scorer
-    strict: Scorer
+    score: Scorer
+    quirks: tuple[Quirk, ...] = ()

@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from scbench.errors import UserError
+from scbench.quirks import CUT_DECIMALS, FIRST_DIGITS, NUMBER_LABEL, UNSIGNED, Quirk
 from scbench.scoring.metric import Metric
 
 _ASCII_DIGITS = re.compile(r"[0-9]+")
@@ -22,17 +23,16 @@ _NUMBER = re.compile(
 )
 
 
-def _needle_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """1 if the first run of ASCII digits equals the gold, character for character."""
-    first = _ASCII_DIGITS.search(prediction)
-    return float(first is not None and first[0] == golds[0])
-
-
-def _needle_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
+def _needle(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
     """1 if the digits of the first number equal a gold; digits inside a word, decimals and separators do not mislead.
 
     A needle is a code and not a quantity: leading zeros count, a sign does not.
     """
+    if NUMBER_LABEL in quirks and meta.get("stored_as", "str") != "str":
+        return 0.0
+    if FIRST_DIGITS in quirks:
+        digits = _ASCII_DIGITS.search(prediction)
+        return float(digits is not None and digits[0] in golds)
     first = _NUMBER.search(prediction)
     if first is None or first["rest"]:
         return 0.0
@@ -51,29 +51,36 @@ def _value(gold: str) -> Decimal:
     return value
 
 
-def _extreme_compat(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """1 if the first unsigned number, cut to an integer where the gold is one, equals the gold.
-
-    A sign is not seen and a thousands separator ends the number: -5 is 5 and 1,000 is 1.
-    """
-    first = _UNSIGNED.search(prediction)
+def _first_number(text: str, unsigned: bool) -> Decimal | None:
+    """The first number with its sign, decimals and thousands separators. unsigned: the published reading, in which -5
+    is 5 and 1,000 is 1."""
+    if unsigned:
+        digits = _UNSIGNED.search(text)
+        return None if digits is None else Decimal(digits[0])
+    first = _NUMBER.search(text)
     if first is None:
-        return 0.0
-    gold, found = _value(golds[0]), float(first[0])
-    if "." in golds[0]:
-        return float(found == float(gold))
-    return float(math.isfinite(found) and int(found) == int(gold))
-
-
-def _extreme_strict(prediction: str, golds: Sequence[str], meta: Mapping[str, Any]) -> float:
-    """1 if the first number, with its sign, decimals and thousands separators, has the value of a gold."""
-    first = _NUMBER.search(prediction)
-    if first is None:
-        return 0.0
+        return None
     sign = "-" if first["sign"] else ""
-    found = Decimal(sign + first["whole"].replace(",", "") + (first["rest"] or ""))
+    return Decimal(sign + first["whole"].replace(",", "") + (first["rest"] or ""))
+
+
+def _equal_cut(found: Decimal, gold: str) -> bool:
+    """The published comparison, in floating point: 12.7 is 12, but not where the gold is no integer."""
+    number = float(found)
+    if not gold.lstrip("-").isdecimal():
+        return number == float(_value(gold))
+    return math.isfinite(number) and int(number) == int(_value(gold))
+
+
+def _extreme(prediction: str, golds: Sequence[str], meta: Mapping[str, Any], quirks: Collection[Quirk]) -> float:
+    """1 if the first number of the answer has the value of a gold."""
+    found = _first_number(prediction, UNSIGNED in quirks)
+    if found is None:
+        return 0.0
+    if CUT_DECIMALS in quirks:
+        return float(any(_equal_cut(found, gold) for gold in golds))
     return float(any(found == _value(gold) for gold in golds))
 
 
-NEEDLE = Metric("first_integer", _needle_compat, _needle_strict)
-EXTREME = Metric("number", _extreme_compat, _extreme_strict)
+NEEDLE = Metric("first_integer", _needle, (NUMBER_LABEL, FIRST_DIGITS))
+EXTREME = Metric("number", _extreme, (UNSIGNED, CUT_DECIMALS))

@@ -63,7 +63,7 @@ def test_a_row_holds_everything_in_the_record_and_both_scores(tmp_path):
     (row,) = pd.read_parquet(out).to_dict("records")
     expected = dataclasses.asdict(dataclasses.replace(RESULT, evidence_kept=True))
     expected |= {name: canonical_json(expected[name]) for name in AS_JSON}
-    assert row == expected | {"score_strict": 1.0, "score_compat": 0.0}
+    assert row == expected | {"score_strict": 1.0, "score_compat": 0.0, "score_quirks": '{"field_names":0.0}'}
 
 
 def test_the_mode_and_the_task_reach_the_metric(tmp_path):
@@ -74,6 +74,35 @@ def test_the_mode_and_the_task_reach_the_metric(tmp_path):
         ("mix_repoqa_kv", "multi_turn", 1, 1),
         ("retr_kv", "multi_request", 1, 1),
     ]
+
+
+def test_the_score_of_each_quirk_alone_is_kept_where_it_changes_something(tmp_path):
+    ended, cut = (
+        line(turn=2, subtask="en_sum", task="en_sum", golds=("a b",), prediction="a b", finish=how)
+        for how in ("eos", "length")
+    )
+    (quirks,) = score_files([write(tmp_path / "a.jsonl", ended)])["score_quirks"].to_pylist()
+    assert 0 < json.loads(quirks)["special_tokens"] < 1
+    assert score_files([write(tmp_path / "b.jsonl", cut)])["score_quirks"].to_pylist() == ["{}"]
+
+
+def test_a_function_competes_with_those_of_its_repository_where_the_file_is_the_pool(tmp_path):
+    """Two sessions of one repository: what is asked of the other is more like this answer than its own target."""
+    target = "def one(a):\n    return a + 1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + 11"
+    twin = target.replace("one", "two").replace("11", "12")
+    asked = {"subtask": "code_repoqa", "task": "code_repoqa"}
+    lines = [
+        line(session=f"s{number}", golds=(code,), prediction=twin, **asked, meta=meta)
+        for number, (name, code) in enumerate([("one", target), ("two", twin)])
+        for meta in [{"name": name, "language": "python", "repo": "r"}]
+    ]
+    apart = [line.replace('"repo":"r"', f'"repo":"{number}"') for number, line in enumerate(lines)]
+    for name, given, found in (("same", lines, {"file_pool": 0.0}), ("apart", apart, {})):
+        table = score_files([write(tmp_path / f"{name}.jsonl", *given)])
+        quirks = json.loads(table["score_quirks"].to_pylist()[0])
+        assert {key: score for key, score in quirks.items() if key == "file_pool"} == found
+        assert table["score_strict"].to_pylist()[0] == 1
+        assert table["score_compat"].to_pylist()[0] == (0 if found else 1)
 
 
 def test_bytes_depend_on_the_records_alone(tmp_path):
