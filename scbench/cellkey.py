@@ -12,7 +12,7 @@ from typing import Any
 
 from scbench import codedigest, trainkey
 from scbench.canonical import digest_value
-from scbench.engines import CORE_MODULES
+from scbench.engines import CORE_MODULES, ENGINE_LIBRARIES, ENGINE_MODULES, PARALLEL_MODULES
 from scbench.methods import find
 from scbench.models import Model
 from scbench.places import OWN_METHODS
@@ -44,6 +44,7 @@ def fields(study: Study, cell: Cell) -> dict[str, Any]:
         "dtype": study.execution.dtype,
         "libraries": dict(_versions()),
         "code": {"core": _core_digest(), "method": _method_digest(cell.row)},
+        **_engine_fields(study.engine_of(cell.model), cell.model),
     }
 
 
@@ -58,15 +59,19 @@ def key(study: Study, cell: Cell, machine: Mapping[str, Any]) -> str:
 
 
 def machine(study: Study) -> dict[str, Any]:
-    """The kind of machine that computes here: a CPU's vector instructions and threads, or a GPU's name and Triton.
+    """The kind of machine that computes here: a CPU's vector instructions and threads, or a GPU's name, Triton, and
+    what dense attention runs with.
 
-    Triton's version counts where it compiles what runs; on a CPU it decides nothing.
+    These count where they compute: on a CPU neither Triton nor flash-attn decides anything.
     """
     if device_name(study.execution.device) == "cpu":
         return {"device": f"{platform.machine()} {_vector_instructions()}", "threads": study.execution.threads}
     import torch
 
-    return {"device": torch.cuda.get_device_name(), "triton": version("triton")}
+    from kernels import flash
+
+    attention = flash.backend(getattr(torch, study.execution.dtype), torch.device("cuda"))
+    return {"device": torch.cuda.get_device_name(), "triton": version("triton"), "attention": attention}
 
 
 def device_name(wanted: str) -> str:
@@ -102,6 +107,17 @@ def _versions() -> tuple[tuple[str, str | None], ...]:
 @lru_cache(maxsize=1)
 def _core_digest() -> str:
     return codedigest.digest(CORE_MODULES)
+
+
+def _engine_fields(name: str, model: Model) -> dict[str, Any]:
+    """What is not of all models: another engine with its code and libraries, rotary settings, the parts of a model."""
+    fields: dict[str, Any] = {"rope": dict(model.rope)} if model.rope else {}
+    if name != "transformers":
+        libraries = {library: version(library) for library in ENGINE_LIBRARIES[name]}
+        fields["engine"] = {"name": name, "code": _modules_digest(ENGINE_MODULES[name]), "libraries": libraries}
+    if model.gpus > 1:
+        fields["parts"] = {"gpus": model.gpus, "code": _modules_digest(PARALLEL_MODULES)}
+    return fields
 
 
 def _method_digest(row: Row) -> str | None:

@@ -11,7 +11,7 @@ from scbench.cellkey import device_name, prompt_limit
 from scbench.journal import Turns
 from scbench.methods import Method, make
 from scbench.models import Model
-from scbench.modes import FULL, Request, TurnOutput, run_session
+from scbench.modes import FULL, Request, TurnOutput, run_groups, run_session
 from scbench.plan import Cell
 from scbench.prompts import MODES, EncodedSession, Mode, encode
 from scbench.records import Observation
@@ -36,15 +36,18 @@ KEPT = (
 class Computer:
     """One loaded model. Loading verifies the weights against the lock and raises UserError when they differ."""
 
-    def __init__(self, study: Study, model: Model) -> None:
-        model.verify()
+    def __init__(self, study: Study, model: Model, ranks: int = 1) -> None:
+        """ranks: processes that share the model (`scbench.engines.parallel`, which verifies its files for all)."""
+        if ranks == 1:
+            model.verify()
         for row in study.rows(model):
             check_model(study, row, model)
         self.study = study
         self._model = model
         self._device = device_name(study.execution.device)
         execution = study.execution
-        self.engine = engines.load(model.spec(), threads=execution.threads, device=self._device, dtype=execution.dtype)
+        how = {"threads": execution.threads, "device": self._device, "dtype": execution.dtype, "ranks": ranks}
+        self.engine = engines.load(model.spec() | {"engine": study.engine_of(model)}, **how)
         for row in study.rows(model):
             # What it loads for that is no session's cost, and is refused before the first.
             make(row.method, row.settings, study.context_tokens).shorten("", self._device)
@@ -65,10 +68,18 @@ class Computer:
         self, session: Session, cells: Sequence[Cell]
     ) -> Iterator[tuple[Cell, EncodedSession, list[TurnOutput], float]]:
         """Each of `cells` with the session as it was encoded, the answers, and the seconds before any prompt."""
-        for with_context in (True, False):
-            chosen = [cell for cell in cells if cell.row.with_context is with_context]
-            if chosen:
-                yield from self._answers(session, chosen, with_context)
+        study = self.study
+        asked: dict[tuple[str, str], tuple[Cell, EncodedSession, float]] = {}
+        outputs = run_groups(
+            self.engine,
+            self._groups(session, cells, asked),
+            share_prefill=study.execution.share_prefill,
+            history=study.history,
+            query_aware=study.query_aware,
+        )
+        for request, turns in outputs:
+            cell, encoded, seconds = asked[request.label, request.mode]
+            yield cell, encoded, turns, seconds
 
     def prompts_of(self, session: Session, cell: Cell) -> EncodedSession:
         """`session` as `cell` is asked it, encoded for this cell alone."""
@@ -90,30 +101,24 @@ class Computer:
         ((_, outputs),) = run_session(self.engine, encoded, [request], share_prefill=True, history="golden")
         return list(compress(self._turns(outputs, given), wanted))
 
-    def _answers(
-        self, session: Session, cells: Sequence[Cell], with_context: bool
-    ) -> Iterator[tuple[Cell, EncodedSession, list[TurnOutput], float]]:
-        study = self.study
-        by_request = {(cell.row.label, cell.mode): cell for cell in cells}
-        # Methods that shorten the context share no prompt with others, and so no pass.
-        together: dict[Method | None, list[Request]] = {}
-        for cell in cells:
-            method = make(cell.row.method, cell.row.settings, study.context_tokens)
-            request = Request(method, cell.mode, cell.row.label)
-            together.setdefault(method if method.shortens else None, []).append(request)
-        whole = self._encode(session, with_context)
-        for method, requests in together.items():
-            encoded, seconds = (whole, 0.0) if method is None else self._shortened(session, whole, method)
-            outputs = run_session(
-                self.engine,
-                encoded,
-                requests,
-                share_prefill=study.execution.share_prefill,
-                history=study.history,
-                query_aware=study.query_aware,
-            )
-            for request, turns in outputs:
-                yield by_request[request.label, request.mode], encoded[request.mode], turns, seconds
+    def _groups(
+        self, session: Session, cells: Sequence[Cell], asked: dict[tuple[str, str], tuple[Cell, EncodedSession, float]]
+    ) -> Iterator[tuple[Mapping[str, EncodedSession], list[Request]]]:
+        """The requests of `cells` in groups that share first prompts; what `answers` says besides goes to `asked`."""
+        for with_context in (True, False):
+            chosen = [cell for cell in cells if cell.row.with_context is with_context]
+            # Methods that shorten the context share no prompt with others.
+            together: dict[Method | None, list[tuple[Cell, Request]]] = {}
+            for cell in chosen:
+                method = make(cell.row.method, cell.row.settings, self.study.context_tokens)
+                request = Request(method, cell.mode, cell.row.label)
+                together.setdefault(method if method.shortens else None, []).append((cell, request))
+            whole = self._encode(session, with_context) if chosen else {}
+            for method, group in together.items():
+                encoded, seconds = (whole, 0.0) if method is None else self._shortened(session, whole, method)
+                for cell, request in group:
+                    asked[request.label, request.mode] = cell, encoded[cell.mode], seconds
+                yield encoded, [request for _, request in group]
 
     def _shortened(
         self, session: Session, whole: Mapping[str, EncodedSession], method: Method

@@ -57,6 +57,9 @@ class Model:
     """One entry of the lock.
 
     engine: `transformers` (attention layers, every method applies) or `recurrent` (evaluated as it is).
+    gated: whether its publisher asks for consent before the files can be fetched.
+    rope: what replaces entries of the rotary settings in the checkpoint's config.json, as its publisher documents for
+        long contexts; None for the checkpoint as it is.
     path: directory of the checkpoint, relative to the repository; below results/, where runs write, to the working
         directory.
     files: sha256 of every file that decides results; empty while the model is not pinned, or not trained (`found`).
@@ -77,9 +80,16 @@ class Model:
     hub: str | None = None
     revision: str | None = None
     licence: str | None = None
+    gated: bool = False
+    rope: Mapping[str, Any] | None = None
     recipe: str | None = None
     source: Literal["locked", "train"] = "locked"
     entry: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def encodes_each_turn(self) -> bool:
+        """Whether each answer begins with an encoding of the whole dialogue: a recurrent state is not carried on."""
+        return self.engine == "recurrent"
 
     @property
     def directory(self) -> Path:

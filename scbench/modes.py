@@ -5,7 +5,8 @@ sees the question while it encodes, drops or indexes the context (paper, Table 5
 
 Also how requests about one session share the encoding of its context: every method that starts from exact KV goes on
 from one dense prefill, and turns whose prompts are known beforehand are answered together where the method allows it,
-always all of a session: what is computed never depends on what was left to do.
+always all of a session. Where it changes no bit (`scbench.engines.alike`), requests share the passes that decode their
+answers too. What is computed never depends on what was left to do.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from scbench.engines.conversation import Conversation, TurnOutput
+from scbench.engines.conversation import Answers, Conversation, TurnOutput
+from scbench.engines.together import decode
 from scbench.methods import Method
 from scbench.methods.full import Full
 from scbench.prompts import EncodedSession
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 History = Literal["golden", "generated"]
 FULL = Full(budget=1.0)
+
+TOGETHER_BYTES = 2**28
+"""Bytes of KV of conversations that wait to be decoded together, but for the last one's."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,12 @@ class Request:
     label: str
 
 
-def multi_turn(talk: Conversation, session: EncodedSession, history: History) -> list[TurnOutput]:
+def multi_turn(talk: Conversation, session: EncodedSession, history: History) -> Answers | list[TurnOutput]:
     """Question 1 ends the first prompt; each later one follows the previous answer, golden or generated."""
     talk.seal()
     if history == "golden" and talk.turns_together:
         later = [answer + query for answer, query in zip(session.answers, session.queries[1:], strict=False)]
-        return talk.answer_all(((), *later), session.max_new_tokens, session.stop_ids, chained=True)
+        return talk.ask_all(((), *later), session.max_new_tokens, session.stop_ids, chained=True)
     outputs: list[TurnOutput] = []
     for turn, limit in enumerate(session.max_new_tokens):
         if turn > 0:
@@ -52,11 +57,11 @@ def multi_turn(talk: Conversation, session: EncodedSession, history: History) ->
     return outputs
 
 
-def multi_request(talk: Conversation, session: EncodedSession, history: History) -> list[TurnOutput]:
+def multi_request(talk: Conversation, session: EncodedSession, history: History) -> Answers | list[TurnOutput]:
     """The context ends the first prompt; each question follows it directly and is forgotten after its answer."""
     talk.seal()
     if talk.turns_together:
-        return talk.answer_all(session.queries, session.max_new_tokens, session.stop_ids, chained=False)
+        return talk.ask_all(session.queries, session.max_new_tokens, session.stop_ids, chained=False)
     outputs: list[TurnOutput] = []
     mark = talk.mark()
     for query, limit in zip(session.queries, session.max_new_tokens, strict=True):
@@ -66,7 +71,7 @@ def multi_request(talk: Conversation, session: EncodedSession, history: History)
     return outputs
 
 
-MODES: dict[str, Callable[[Conversation, EncodedSession, History], list[TurnOutput]]] = {
+MODES: dict[str, Callable[[Conversation, EncodedSession, History], Answers | list[TurnOutput]]] = {
     "multi_turn": multi_turn,
     "multi_request": multi_request,
 }
@@ -88,17 +93,82 @@ def run_session(
     once each without; by others that encode a row alike wherever the prompt ends (`Method.own_rows`), once for both
     modes or once each. So neither sharing nor the choice of requests changes a bit of what is computed, nor do
     query-aware requests of multi-turn sessions: their first prompts begin with the context, and so with that prefix.
-    Nothing is kept when the iterator ends or is closed.
+    Answers that share passes are found together, and so yielded late. Nothing is kept when the iterator ends or is
+    closed.
     """
-    with closing(_Stems(engine, encoded, share_prefill)) as stems:
-        for number, request in enumerate(requests):
-            outputs: list[TurnOutput] = []
-            for session in _conversations(encoded[request.mode], query_aware):
-                with closing(stems.start(request.method, session, requests[number:])) as talk:
-                    talk.prefill(session.first[talk.store.length :], session.question)
-                    outputs += MODES[session.mode](talk, session, history)
-            stems.keep_for(requests[number + 1 :])
-            yield request, outputs
+    yield from run_groups(
+        engine, [(encoded, requests)], share_prefill=share_prefill, history=history, query_aware=query_aware
+    )
+
+
+def run_groups(
+    engine: "TransformersEngine",
+    groups: Iterable[tuple[Mapping[str, EncodedSession], Sequence[Request]]],
+    *,
+    share_prefill: bool,
+    history: History,
+    query_aware: bool = False,
+) -> Iterator[tuple[Request, list[TurnOutput]]]:
+    """As `run_session`, for groups of requests about one session that have no first prompt in common."""
+    waiting: list[tuple[Request, list[TurnOutput]]] = []
+    with closing(_Round(history)) as together:
+        for encoded, requests in groups:
+            with closing(_Stems(engine, encoded, share_prefill)) as stems:
+                for number, request in enumerate(requests):
+                    outputs: list[TurnOutput] = []
+                    waiting.append((request, outputs))
+                    for session in _conversations(encoded[request.mode], query_aware):
+                        together.ask(stems.start(request.method, session, requests[number:]), session, outputs)
+                    stems.keep_for(requests[number + 1 :])
+                    if not together.asked:
+                        yield from waiting
+                        waiting = []
+        together.finish()
+        yield from waiting
+
+
+class _Round:
+    """Conversations whose later prompts are announced, to be fed and answered together; `asked` of them wait for that.
+
+    There are no more than fill a pass of one row an answer, or `TOGETHER_BYTES`: one, where the engine lets them share
+    no passes.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._open: list[tuple[Conversation, Answers, list[TurnOutput]]] = []
+        self._rows = self._held = 0
+
+    @property
+    def asked(self) -> int:
+        return len(self._open)
+
+    def ask(self, talk: Conversation, session: EncodedSession, outputs: list[TurnOutput]) -> None:
+        """Ask `talk`, which has encoded a part of the first prompt, what `session` asks; `outputs` gets the answers."""
+        talk.prefill(session.first[talk.store.length :], session.question)
+        answers = MODES[session.mode](talk, session, self._history)
+        if isinstance(answers, list):
+            outputs += answers
+            talk.close()
+            return
+        self._open.append((talk, answers, outputs))
+        self._rows += len(answers.live)
+        self._held += talk.store.resident_bytes
+        if self._rows >= answers.engine.rows_alike or self._held >= TOGETHER_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Find the answers of all that were asked, and close them."""
+        decode([answers for _, answers, _ in self._open])
+        for _, answers, outputs in self._open:
+            outputs += answers.finish()
+        self.close()
+
+    def close(self) -> None:
+        for talk, _, _ in self._open:
+            talk.close()
+        self._open = []
+        self._rows = self._held = 0
 
 
 class _Stems:

@@ -1,8 +1,9 @@
 """Seconds per session by the published protocol and by ours, of every row of a study, in one process.
 
 `python -m scripts.compare_protocols --config config.yaml --sessions 2 --out protocols.json`: each session is run by one
-and then by the other, so that what else the machine does falls on both. Sessions are built as the study builds them;
-loading the model counts for neither.
+and then by the other, so that what else the machine does falls on both. All rows of the study are run by ours at once,
+as a job runs them, and then each row by itself, as rows that share passes have no seconds of their own. Sessions are
+built as the study builds them; loading the model counts for neither, and nothing is kept from one run to the next.
 """
 
 import argparse
@@ -12,9 +13,10 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,7 @@ from scripts.build_sessions import sessions_of
 if TYPE_CHECKING:
     from scbench.compute import Computer
 
+TOGETHER = "all rows"
 LIBRARIES = ("torch", "transformers", "tokenizers")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 """cpu: user and system time of this process, which other processes slow less than they slow the clock."""
@@ -73,16 +76,17 @@ def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> di
     study = replace(study, models=(model, *study.models[1:]))
     rows, left_out = _rows(study, labels)
     computer, spent = Computer(study, model), Counter()
+    rows_alike = computer.engine.rows_alike  # tried out here, as a part of loading
     for session in _sessions(study, count):
         cells = [Cell(model, row, session.task, mode) for row in rows for mode in study.modes]
         _compare(computer, session, cells, spent)
     if spent["differing", ITSELF]:
         raise UserError("full attention answers differently by the two protocols: one of them is wrong; report it")
-    return _report(study, rows, computer, spent) | {"left_out": left_out}
+    return _report(study, rows, computer, spent) | {"rows_alike": rows_alike, "left_out": left_out}
 
 
 def said(report: dict[str, Any]) -> str:
-    """The report as a table: seconds of the processor a session, by row and in all."""
+    """The report as a table: seconds of the processor a session, by row run alone and of all rows together."""
     lines = [f"{'CPU seconds per session':24}{'authors':>10}{'ours':>10}{'ratio':>8}  answers alike"]
     for label, row in report["rows"].items():
         lines.append(
@@ -129,34 +133,45 @@ def _sessions(study: Study, count: int) -> Iterator[Session]:
 def _compare(computer: "Computer", session: Session, cells: Sequence[Cell], spent: Counter) -> None:
     """Run `session` in `cells` by both protocols and add to `spent` what they took and whether they agree."""
     from scbench.engines.authors_protocol import Work, run_session
+    from scbench.engines.conversation import EngineCounters
 
-    answered = {}
-    began = _now()
-    for cell, _, outputs, _ in computer.answers(session, cells):
-        answered[cell.id] = [output.token_ids for output in outputs]
-        began = _charge(spent, "ours", cell, began)
+    with _charged(computer, spent, "ours", TOGETHER):
+        answered = _answers(computer, session, cells)
+    work = asdict(computer.engine.counters)
+    for label, own in groupby(cells, key=lambda cell: cell.row.label):
+        with _charged(computer, spent, "ours", label):
+            _answers(computer, session, list(own))
+    computer.engine.counters = EngineCounters(**work)
     for cell in cells:
-        work, began = Work(), _now()
+        work, label = Work(), cell.row.label
         method = make(cell.row.method, cell.row.settings, computer.study.context_tokens)
-        answers = run_session(computer.engine, computer.prompts_of(session, cell), method, work)
-        _charge(spent, "authors", cell, began)
+        with _charged(computer, spent, "authors", label):
+            answers = run_session(computer.engine, computer.prompts_of(session, cell), method, work)
         spent.update(asdict(work))
         for ours, theirs in zip(answered[cell.id], answers, strict=True):
-            spent["answers", cell.row.label] += 1
-            spent["differing", cell.row.label] += ours != theirs
+            spent["answers", label] += 1
+            spent["differing", label] += ours != theirs
     spent["sessions"] += 1
 
 
-def _now() -> dict[str, float]:
-    return {name: clock() for name, clock in CLOCKS.items()}
+def _answers(computer: "Computer", session: Session, cells: Sequence[Cell]) -> dict[str, list[tuple[int, ...]]]:
+    """The tokens of each answer, by cell."""
+    found = computer.answers(session, cells)
+    return {cell.id: [output.token_ids for output in outputs] for cell, _, outputs, _ in found}
 
 
-def _charge(spent: Counter, who: str, cell: Cell, began: dict[str, float]) -> dict[str, float]:
-    """Add the time since `began` to what `who` took for the row of `cell`; the time now."""
-    now = _now()
-    for clock, time_now in now.items():
-        spent[who, clock, cell.row.label] += time_now - began[clock]
-    return now
+@contextmanager
+def _charged(computer: "Computer", spent: Counter, who: str, label: str) -> Iterator[None]:
+    """Add the time inside to what `who` took for the row `label`; what runs before have left is forgotten."""
+    from scbench.engines.chunks import ChunkCache
+    from scbench.methods.generation.token_classifier import words
+
+    computer.engine.chunks = ChunkCache()
+    words.cache_clear()
+    began = {name: clock() for name, clock in CLOCKS.items()}
+    yield
+    for name, clock in CLOCKS.items():
+        spent[who, name, label] += clock() - began[name]
 
 
 def _report(study: Study, rows: Sequence[Row], computer: "Computer", spent: Counter) -> dict[str, Any]:
@@ -166,8 +181,7 @@ def _report(study: Study, rows: Sequence[Row], computer: "Computer", spent: Coun
         return sum(spent[who, clock, label] for label in of) / sessions
 
     report: dict[str, Any] = {
-        "what": "seconds per session, all rows and modes; the first row of ours that starts dense carries the prefill "
-        "that all of them share",
+        "what": "seconds per session, all modes; ours and authors: all rows in one run each; rows: each row by itself",
         "study": study.name,
         "model": study.models[0].name,
         "tasks": list(study.tasks),
@@ -180,12 +194,13 @@ def _report(study: Study, rows: Sequence[Row], computer: "Computer", spent: Coun
         | {"load_average": round(os.getloadavg()[0], 1)},
         "libraries": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     }
-    for who in ("authors", "ours"):
-        report[who] = {f"{clock}_seconds_per_session": round(mean(who, clock, *labels), 4) for clock in CLOCKS}
+    in_all = {"authors": labels, "ours": [TOGETHER]}
+    for who, of in in_all.items():
+        report[who] = {f"{clock}_seconds_per_session": round(mean(who, clock, *of), 4) for clock in CLOCKS}
     report["authors"] |= {name: spent[name] for name in ("prefill_tokens", "prompt_passes", "decode_steps")}
     report["ours"] |= computer.counters
     for clock in CLOCKS:
-        report[f"ratio_{clock}"] = round(mean("authors", clock, *labels) / mean("ours", clock, *labels), 3)
+        report[f"ratio_{clock}"] = round(mean("authors", clock, *labels) / mean("ours", clock, TOGETHER), 3)
     report["rows"] = {}
     for label in labels:
         seconds = {f"{who}_{clock}": mean(who, clock, label) for who in ("authors", "ours") for clock in CLOCKS}

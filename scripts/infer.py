@@ -14,7 +14,9 @@ from scripts import run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Engines: docs/engines.md. Never run yet: vllm on a GPU, any model on several GPUs."
+    )
     parser.add_argument("--config", required=True, help="study file, as resolved by the workflow or as written")
     parser.add_argument("--shard", required=True, help="name of the shard in the study's plan")
     options = parser.parse_args(arguments)
@@ -27,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def start() -> Computing:
         # The deep-learning libraries take seconds to import; a job that finds everything in the store does without.
-        from scbench.compute import Computer
+        from scbench.engines.parallel import start_computer
 
-        return Computer(study, shard.model)
+        return start_computer(study, shard.model)
 
     with Progress(places.progress_file(study.name, shard.name), shard.name) as progress:
         summary = ShardRun(study, shard, start, progress).run()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from scbench import cellkey, codedigest, store
-from scbench.engines import CORE_MODULES
+from scbench.engines import CORE_MODULES, ENGINE_MODULES
 from scbench.methods import METHODS
 from scbench.methods.compose import Composition
 from scbench.places import ROOT
@@ -104,6 +104,7 @@ DECIDES_NOTHING = {
     "scbench.codedigest": "the key itself",
     "scbench.corpus": "gathers; sessions are looked up by their own digest",
     "scbench.corpus.folder": "sessions are looked up by their own digest",
+    "scbench.corpus.git": "brings documents; sessions are looked up by their own digest",
     "scbench.corpus.releases": "sessions are looked up by their own digest",
     "scbench.corpus.rows": "sessions are looked up by their own digest",
     "scbench.corpus.source_code": "sessions are looked up by their own digest",
@@ -134,6 +135,7 @@ DECIDES_NOTHING = {
 def test_all_code_that_a_turn_runs_through_is_in_the_key_or_known_to_decide_nothing():
     methods = (*METHODS.values(), Composition)
     declared = {*CORE_MODULES, *(module for method in methods for module in method.modules)}
+    declared.update(module for modules in ENGINE_MODULES.values() for module in modules)
     # A task's sessions are looked up by their own digest; its length of answers stands in the key by value.
     reached = {
         module for module in codedigest.closure(["scbench.compute"]) if not f"{module}.".startswith("scbench.tasks.")

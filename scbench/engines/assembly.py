@@ -51,7 +51,7 @@ class Assembler:
             (new.float() - old.float()).square().sum((0, 1, 3))
             for new, old in zip(store.rows(layer), before, strict=True)
         ]
-        return (squares[0] + squares[1]).sqrt()
+        return self._engine.over_heads(squares[0] + squares[1]).sqrt()
 
     def recompute(self, positions: Sequence[int]) -> None:
         for start in range(0, len(positions), self._step):

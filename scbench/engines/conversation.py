@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Literal, Protocol
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from scbench.engines.assembly import Assembler
 from scbench.engines.chunks import ChunkCache
 from scbench.engines.rotary import Rotary
+from scbench.engines.together import Part, Together
 from scbench.kv import Counters, KVShape, KVStore, Mark
 from scbench.methods import Method
 
@@ -54,8 +54,19 @@ class Engine(Protocol):
     @property
     def rotary(self) -> Rotary: ...
 
+    def over_heads(self, sums: Tensor) -> Tensor: ...
+
+    @property
+    def rows_alike(self) -> int:
+        """Up to how many rows of a pass are computed alike whatever stands beside them (`scbench.engines.alike`)."""
+        ...
+
     def forward(
-        self, store: KVStore, ids: Sequence[int], position: int | Sequence[int], rows: Sequence[int] | None = None
+        self,
+        store: KVStore | Together,
+        ids: Sequence[int],
+        position: int | Sequence[int],
+        rows: Sequence[int] | None = None,
     ) -> Tensor: ...
 
 
@@ -64,7 +75,8 @@ class TurnOutput:
     """One answer. Fields that `scbench.records` also has are explained there.
 
     token_ids: the answer without its end token. prompt_seconds: everything fed since the answer before; a conversation
-    that was forked counts the shared prefill in full. Of a pass that answers shared each has its share.
+    that was forked counts the shared prefill in full. Of a pass that was shared, what a store took is its answers' own,
+    and the rest is shared out by tokens.
     """
 
     prediction: str
@@ -83,11 +95,22 @@ class TurnOutput:
 
 @dataclass(slots=True)
 class _Prompt:
-    """What was fed since the answer before."""
+    """What was fed since the answer before; prefilled: what the store had counted when that began."""
 
     tokens: int = 0
     seconds: float = 0.0
-    prefilled_before: int = 0
+    prefilled: int = 0
+
+
+@dataclass(slots=True)
+class _Fed:
+    """What an answer answers: tokens fed and the seconds that took, prompt tokens computed, and the bytes of KV then
+    held by the store and by dense attention."""
+
+    tokens: int
+    seconds: float
+    prefilled: int
+    held: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -141,7 +164,7 @@ class Conversation:
 
     @property
     def turns_together(self) -> bool:
-        """Whether `answer_all` may be asked for (`Method.turns_together`)."""
+        """Whether `ask_all` may be called (`Method.turns_together`)."""
         return self.store.method.turns_together
 
     def answer(self, limit: int, stop_ids: Collection[int]) -> TurnOutput:
@@ -154,52 +177,24 @@ class Conversation:
         reply = _Reply(limit)
         while reply.goes_on(int(self.logits.argmax()), stop_ids):
             self.logits = engine.forward(store, reply.ids[-1:], store.append(1, generated=True))[0]
-            self._count_pass(1)
+            engine.counters.decode_steps += 1
+            engine.counters.decode_tokens += 1
         reply.seconds = engine.clock() - began
-        self._prompt = _Prompt(prefilled_before=before.tokens_prefilled)
-        cost = store.counters.since(before)
-        return self._output(reply, prompt, before.tokens_prefilled - prompt.prefilled_before, held, cost)
+        self._prompt = _Prompt(prefilled=before.tokens_prefilled)
+        fed = _Fed(prompt.tokens, prompt.seconds, before.tokens_prefilled - prompt.prefilled, held)
+        return _output(engine, reply, fed, store.counters.since(before))
 
-    def answer_all(
+    def ask_all(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], stop_ids: Collection[int], *, chained: bool
-    ) -> list[TurnOutput]:
-        """Answer several prompts as `answer` does, in passes that all of them share, and forget prompts and answers.
+    ) -> Answers:
+        """Announce several prompts; to feed them and find the answers is left to `scbench.engines.together.decode`.
 
-        chained: each prompt continues the one before it, answers left out; else each follows what was fed so far. The
-        seconds of a pass are shared out, of the prompts' by their tokens, of the others equally.
+        chained: each prompt continues the one before it, answers left out; else each follows what was fed so far.
+        Until `Answers.finish` nothing else can be asked.
         """
-        engine, store, mark = self._engine, self.store, self.store.mark()
-        fed, prefilled = self._prompt, store.counters.tokens_prefilled
-        began = engine.clock()
-        branches, positions = store.branch([len(prompt) for prompt in prompts], chained, sum(limits))
-        logits = self._after(prompts, positions, chained)
-        held = [store.branch_bytes(branch) for branch in range(len(prompts))]
-        fed_at = engine.clock()
-        replies = [_Reply(limit) for limit in limits]
-        live: Sequence[int] = range(len(prompts))
-        decoded_at = fed_at
-        while True:
-            tokens = zip(live, logits.argmax(dim=-1).tolist(), strict=True)
-            live = [branch for branch, token in tokens if replies[branch].goes_on(token, stop_ids)]
-            if not live:
-                break
-            last = [replies[branch].ids[-1] for branch in live]
-            logits = engine.forward(store, last, store.grow(live), range(len(live)))
-            self._count_pass(len(live))
-            passed, decoded_at = decoded_at, engine.clock()
-            for branch in live:
-                replies[branch].seconds += (decoded_at - passed) / len(live)
-        store.rollback(mark)
-        self._prompt = _Prompt(prefilled_before=store.counters.tokens_prefilled)
-        outputs = []
-        for branch, (prompt, reply) in enumerate(zip(prompts, replies, strict=True)):
-            count = len(prompt)
-            own = _Prompt(count, (fed_at - began) * count / max(1, len(positions)))
-            if branch == 0:
-                own = _Prompt(count + fed.tokens, own.seconds + fed.seconds)
-                count += prefilled - fed.prefilled_before
-            outputs.append(self._output(reply, own, count, held[branch], branches.counters[branch]))
-        return outputs
+        answers = Answers(self, prompts, limits, stop_ids, chained)
+        self._prompt = _Prompt(prefilled=self.store.counters.tokens_prefilled)
+        return answers
 
     def mark(self) -> tuple[Mark, Tensor | None]:
         """A point to roll back to."""
@@ -240,42 +235,93 @@ class Conversation:
         self._prompt.tokens += len(ids)
         self._engine.counters.prefill_tokens += len(ids)
 
-    def _after(self, prompts: Sequence[Sequence[int]], positions: Sequence[int], chained: bool) -> Tensor:
-        """Feed the announced `prompts`; the logits after each, [len(prompts), vocabulary]."""
-        ids = [token for prompt in prompts for token in prompt]
-        ends = accumulate(len(prompt) for prompt in prompts)
-        rows = [end - 1 for prompt, end in zip(prompts, ends, strict=True) if prompt]
-        computed = iter(self._engine.forward(self.store, ids, positions, rows) if ids else ())
-        self._engine.counters.prefill_tokens += len(ids)
-        before, after = self.logits, []
-        for prompt in prompts:
-            logits = next(computed) if prompt else before
-            if logits is None:
-                raise RuntimeError("nothing was fed before the answer")
-            if chained:
-                before = logits
-            after.append(logits)
-        return torch.stack(after)
 
-    def _count_pass(self, tokens: int) -> None:
-        self._engine.counters.decode_steps += 1
-        self._engine.counters.decode_tokens += tokens
+class Answers:
+    """The answers to several prompts of one conversation in the making, each in a branch of its store.
 
-    def _output(
-        self, reply: _Reply, prompt: _Prompt, tokens_prefilled: int, held: tuple[int, int], cost: Counters
-    ) -> TurnOutput:
-        text = self._engine.tokenizer.decode(reply.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return TurnOutput(
-            prediction=text,
-            token_ids=tuple(reply.ids),
-            finish="length" if len(reply.ids) == reply.limit else "eos",
-            new_tokens=len(reply.ids),
-            prompt_tokens=prompt.tokens,
-            kv_bytes=held[0],
-            kv_bytes_dense=held[1],
-            keys_attended=cost.keys_attended,
-            bytes_read=cost.bytes_read,
-            tokens_prefilled=tokens_prefilled,
-            prompt_seconds=prompt.seconds,
-            decode_seconds=reply.seconds,
-        )
+    live: the branches whose answers go on, for which the token before has to be fed.
+    """
+
+    def __init__(
+        self,
+        talk: Conversation,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        stop_ids: Collection[int],
+        chained: bool,
+    ) -> None:
+        """Part the store of `talk` into branches and announce the prompts (`Conversation.ask_all`)."""
+        if talk.logits is None and not all(prompts[:1] if chained else prompts):
+            raise RuntimeError("nothing was fed before the answer")
+        self._before = talk.logits
+        self.engine = talk._engine
+        self.store = store = talk.store
+        self.live: Sequence[int] = range(len(limits))
+        self._prompts = prompts
+        self._chained = chained
+        self._stop_ids = stop_ids
+        self._replies = [_Reply(limit) for limit in limits]
+        self._mark, before = store.mark(), talk._prompt
+        prefilled = store.counters.tokens_prefilled - before.prefilled
+        self._branches, self._positions = store.branch([len(prompt) for prompt in prompts], chained, sum(limits))
+        self._fed = [
+            _Fed(len(prompt), 0.0, len(prompt), store.branch_bytes(branch)) for branch, prompt in enumerate(prompts)
+        ]
+        first = self._fed[0]
+        self._fed[0] = _Fed(first.tokens + before.tokens, before.seconds, first.prefilled + prefilled, first.held)
+
+    def prompts(self) -> Part:
+        """All prompts, announced, of which the logits of the last tokens are wanted."""
+        ends = accumulate(len(prompt) for prompt in self._prompts)
+        rows = [end - 1 for prompt, end in zip(self._prompts, ends, strict=True) if prompt]
+        return Part(self.store, [token for prompt in self._prompts for token in prompt], self._positions, rows)
+
+    def begin(self, tokens: Sequence[int], seconds: float) -> None:
+        """Begin with `tokens`, one for each prompt that is not empty; feeding these took `seconds`."""
+        computed, first = iter(tokens), []
+        before = None if self._before is None else int(self._before.argmax())
+        for prompt, fed in zip(self._prompts, self._fed, strict=True):
+            fed.seconds += seconds * len(prompt) / max(1, len(self._positions))
+            first.append(next(computed) if prompt else before)
+            if self._chained:
+                before = first[-1]
+        self.take(first)
+
+    def step(self) -> Part:
+        """The last token of each live branch, announced to the store."""
+        ids = [self._replies[branch].ids[-1] for branch in self.live]
+        return Part(self.store, ids, self.store.grow(self.live), range(len(ids)))
+
+    def take(self, tokens: Sequence[int], seconds: float = 0.0) -> None:
+        """Go on with `tokens`, one for each live branch, all of which took `seconds`."""
+        for branch in self.live:
+            self._replies[branch].seconds += seconds / len(self.live)
+        found = zip(self.live, tokens, strict=True)
+        self.live = [branch for branch, token in found if self._replies[branch].goes_on(token, self._stop_ids)]
+
+    def finish(self) -> list[TurnOutput]:
+        """The answers, none of which goes on; the store forgets them and their prompts."""
+        self.store.rollback(self._mark)
+        costs = self._branches.counters
+        return [
+            _output(self.engine, reply, fed, cost)
+            for reply, fed, cost in zip(self._replies, self._fed, costs, strict=True)
+        ]
+
+
+def _output(engine: Engine, reply: _Reply, fed: _Fed, cost: Counters) -> TurnOutput:
+    text = engine.tokenizer.decode(reply.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return TurnOutput(
+        prediction=text,
+        token_ids=tuple(reply.ids),
+        finish="length" if len(reply.ids) == reply.limit else "eos",
+        new_tokens=len(reply.ids),
+        prompt_tokens=fed.tokens,
+        kv_bytes=fed.held[0],
+        kv_bytes_dense=fed.held[1],
+        keys_attended=cost.keys_attended,
+        bytes_read=cost.bytes_read,
+        tokens_prefilled=fed.prefilled,
+        prompt_seconds=fed.seconds,
+        decode_seconds=reply.seconds,
+    )

@@ -22,18 +22,23 @@ _HARMLESS = frozenset({"position_ids", "use_cache", "output_attentions"})
 class _Calls(list[int]):
     """The layers that called, in order; goes through the forward pass in the store's place."""
 
+    def __init__(self, ranks: int) -> None:
+        super().__init__()
+        self.ranks = ranks
+
 
 class _Unsupported(Exception):
     """What the model asks for, in words."""
 
 
-def check_model(model: PreTrainedModel, name: str) -> None:
+def check_model(model: PreTrainedModel, name: str, ranks: int = 1) -> None:
     """Raise UserError unless every layer of `model`, called `name` in messages, does plain causal attention.
 
     Refused are sliding windows, chunks, soft caps, attention sinks, biases, dropout, non-causal layers, layers without
     attention, and rotary frequencies that depend on the length. Leaves the model's attention set to ours.
+    ranks: processes that share the model's heads.
     """
-    calls = _Calls()
+    calls = _Calls(ranks)
     try:
         _check_config(model.config)
         model.set_attn_implementation(_PROBE)
@@ -83,10 +88,10 @@ def _probe(
         raise _Unsupported(" and ".join(asked))
     if attention_mask is not None or dropout or not getattr(module, "is_causal", True):
         raise _Unsupported("a mask of its own, dropout or attention to later tokens")
-    if key.shape != value.shape or key.shape[1] != module.config.num_key_value_heads:
-        raise _Unsupported("keys and values of different shapes or repeated per query head")
     if not isinstance(kv_store, _Calls):
         raise _Unsupported("layers that do not pass keywords on to their attention function")
+    if key.shape != value.shape or key.shape[1] * kv_store.ranks != module.config.num_key_value_heads:
+        raise _Unsupported("keys and values of different shapes or repeated per query head")
     kv_store.append(module.layer_idx)
     return torch.zeros_like(query).transpose(1, 2), None
 

@@ -6,6 +6,7 @@ section 3.1; RetrievalAttention, equation 5). On a GPU each has its kernel.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class Part:
     lse: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChosenPages:
     """For each row t of head h the pages index[h, t] of `page` keys each, among the first `tokens` keys.
 
@@ -38,6 +39,7 @@ class ChosenPages:
     page: int
     tokens: int
 
+    @cached_property
     def keys(self) -> tuple[Tensor, Tensor | None]:
         """Their positions [heads, T, m * page], and a bias of that shape.
 
@@ -133,14 +135,20 @@ def _over_chosen_by_kernel(
 
 
 def _listed(positions: Choice, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    return positions.keys() if isinstance(positions, ChosenPages) else (positions, bias)
+    return positions.keys if isinstance(positions, ChosenPages) else (positions, bias)
 
 
 def _gathered(x: Tensor, positions: Tensor) -> Tensor:
     """Rows of x [1, kv_heads, S, head_dim] at positions [heads, T, m]: [heads, T, m, head_dim]."""
-    heads = positions.shape[0]
-    source = torch.arange(heads, device=x.device)[:, None, None] * x.shape[1] // heads
-    return x[0][source, positions]
+    heads, (kv_heads, keys, dim) = positions.shape[0], x.shape[1:]
+    if x.stride(3) != 1 or x.stride(1) % dim or x.stride(2) % dim:
+        x = x.contiguous()
+    # All rows as one list, in units of head_dim: on a CPU one index is several times faster than one a dimension, and
+    # x is a part of longer buffers, which is not to be copied.
+    between, apart = x.stride(1) // dim, x.stride(2) // dim
+    rows = x.as_strided(((kv_heads - 1) * between + (keys - 1) * apart + 1, dim), (dim, 1))
+    first = torch.arange(heads, device=x.device)[:, None, None] * kv_heads // heads * between
+    return rows.index_select(0, (positions * apart + first).flatten()).view(*positions.shape, dim)
 
 
 def _blocks(rows: int, elements: int) -> list[slice]:

@@ -32,13 +32,18 @@ def save_model(directory, family="Llama", seed=0, **more):
     own = {} if family == "Qwen2" else {"head_dim": 8}
     config = getattr(transformers, f"{family}Config")(**SIZES | own | more)
     getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(directory)
+    save_tokenizer(directory)
+    return {"name": family.lower(), "path": str(directory)}
+
+
+def save_tokenizer(directory):
+    """The word-level tokenizer of all models here."""
     words = Tokenizer(WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     # All named: where one is not, the class of a family adds a token of its own, which the model has no row for.
     special = {"bos_token": f"w{BEGIN}", "eos_token": f"w{END}", "pad_token": "w0", "unk_token": "w0"}
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, **special)
     tokenizer.save_pretrained(directory)
-    return {"name": family.lower(), "path": str(directory)}
 
 
 def tokens(count, seed=0):

@@ -34,8 +34,8 @@ class Recorder:
         self.answered += 1
         return TurnOutput("", (89 + self.answered,), "eos", 1, 0, 0, 0, 0, 0, 0, 0.0, 0.0)
 
-    def answer_all(self, prompts, limits, stop_ids, *, chained):
-        self.verbs.append(("answer_all", prompts, limits, chained))
+    def ask_all(self, prompts, limits, stop_ids, *, chained):
+        self.verbs.append(("ask_all", prompts, limits, chained))
 
 
 def asked(mode, history="golden", turns_together=False):
@@ -83,9 +83,9 @@ def test_every_request_sees_the_context_alone():
 def test_turns_with_known_prompts_are_asked_together_where_that_is_allowed():
     session, verbs = asked("multi_turn", turns_together=True)
     prompts = ((), session.answers[0] + session.queries[1], session.answers[1] + session.queries[2])
-    assert verbs == ["seal", ("answer_all", prompts, (4, 5, 6), True)]
+    assert verbs == ["seal", ("ask_all", prompts, (4, 5, 6), True)]
     session, verbs = asked("multi_request", turns_together=True)
-    assert verbs == ["seal", ("answer_all", session.queries, (4, 5, 6), False)]
+    assert verbs == ["seal", ("ask_all", session.queries, (4, 5, 6), False)]
     assert asked("multi_turn", "generated", turns_together=True) == asked("multi_turn", "generated")
 
 
