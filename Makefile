@@ -1,5 +1,6 @@
 # make demo: set up, then run the study `mini` on this machine and show its Table 4.
 # make test: set up, then run all tests.
+# make test-cluster: inject faults into a one-node SLURM, minutes each (root; apt-get install slurm-wlm munge).
 # A laptop without a GPU saves gigabytes with the CPU build of PyTorch:
 #   make demo PIP_INSTALL="pip install --extra-index-url https://download.pytorch.org/whl/cpu"
 
@@ -10,7 +11,7 @@ PIP_INSTALL ?= pip install
 # One thread a job: two jobs of one thread beat one job of two on matrices of this size.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-cluster lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/runtime
@@ -18,6 +19,9 @@ demo: $(VENV)/runtime
 
 test: $(VENV)/development
 	@$(VENV)/bin/python -m pytest --numprocesses $(CORES) --dist loadfile --durations=10
+
+test-cluster: $(VENV)/development
+	@SCBENCH_TEST_FAULTS=1 $(VENV)/bin/python -m pytest --verbose tests/slurm
 
 lint: $(VENV)/development
 	$(VENV)/bin/ruff check .

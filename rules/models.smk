@@ -1,5 +1,29 @@
-# Models that are made here, from sources in this repository, for studies that list them with `source: train`.
+# Models. Those that are trained here, from sources in this repository, for studies that list them with `source: train`.
 # Input: resources/recipes/<model>.yaml. Output: results/models/<model>/, a transformers checkpoint, and training.json.
+# Those of the hub. Input: the hub, or the study's data.mirror. Output: results/models/<model>/, the files that
+# resources/models.lock.yaml pins.
+
+FETCHED = [model for model in STUDY.models if fetched_files(model)]
+
+for model in FETCHED:
+
+    rule:
+        name:
+            f"fetch_{model.name}"
+        output:
+            fetched_files(model),
+        log:
+            f"logs/fetch_model/{model.name}.log",
+        priority: 100
+        # Nodes of a cluster often reach no network, and one that is gated is to fail before anything else runs.
+        localrule: True
+        conda:
+            ENVIRONMENT
+        params:
+            config=places.study_file(STUDY.name),
+            model=model.name,
+        shell:
+            "python -m scripts.fetch_model --config {params.config:q} --name {params.model:q} > {log:q} 2>&1"
 
 
 rule train_minilm:

@@ -16,9 +16,12 @@ from scbench import places
 from scbench.costs import session_count, session_seconds
 from scbench.errors import UserError
 from scbench.models import Model
-from scbench.study import Row, Study, starts_dense
+from scbench.study import Row, Study, starts_dense, twin
 
 MARGIN = 1.2  # the time a job asks for, over the time it is estimated to take
+# Sessions that a job has room for at the least, where fewer methods at a time give it that. Enough of them share a
+# prefill by then, and the files of a study that is cut finer grow with the square of its methods.
+FEWEST_SESSIONS = 8
 SHORTEST_REQUEST = 10  # minutes a job asks for at the least, where the study allows as much
 
 
@@ -145,6 +148,35 @@ def make_plan(study: Study) -> Plan:
     return Plan(study, tuple(shards))
 
 
+def make_plans(study: Study) -> list[Plan]:
+    """The plan of `study`, then that of its twin if it has one (`scbench.study.twin`).
+
+    Raises UserError as `make_plan` does, and where the twin would need more sessions of a task than there are.
+    """
+    other = twin(study)
+    if other is None:
+        return [make_plan(study)]
+    for task in study.tasks:
+        if session_count(other, task) > (there := session_count(study, task)):
+            raise UserError(
+                f"{study.origin}: both_histories: {study.both_histories}, but {task} has {there} sessions here; "
+                f"give at most {min(session_count(study, name) for name in study.tasks)}, or true for all"
+            )
+    return [make_plan(study), make_plan(other)]
+
+
+def shared_prefill_saves(study: Study, model: Model) -> float:
+    """Estimated seconds that jobs of `model` save because what starts from dense KV shares one prefill of a context."""
+    if not study.execution.share_prefill:
+        return 0.0
+    return sum(
+        session_count(study, task)
+        * (_each(study, model, task, rows, modes, False) - _each(study, model, task, rows, modes, True))
+        for task in study.tasks
+        for rows, modes in _groups(study, model)
+    )
+
+
 def unit_parts(study: Study, unit: Unit) -> Iterator[Part]:
     """The parts that `unit` writes, rows first."""
     for row in unit.rows:
@@ -156,22 +188,40 @@ def unit_parts(study: Study, unit: Unit) -> Iterator[Part]:
 def _units(study: Study, model: Model, task: str, limit: float) -> Iterator[Unit]:
     """The units of one task, each cut into session ranges that take at most `limit` seconds."""
     for rows, modes in _groups(study, model):
-        cells = len(rows) * len(modes)
-        shared = study.execution.share_prefill and _shares(rows[0])
-        prefills = 1 if shared else len(rows) * sum(_encodings(study, mode) for mode in modes)
-        each = session_seconds(study, model, task, cells, prefills, rows[0].with_context)
-        sessions = session_count(study, task)
-        if each > limit:
-            raise UserError(
-                f"{study.origin}: execution.max_shard_minutes: {study.execution.max_shard_minutes:g} is too short, one "
-                f"session of {task} on {model.name} is estimated at "
-                f"{MARGIN * (each + model.seconds.load) / 60:.1f} minutes with a margin; "
-                "give more, or granularity: cell"
-            )
-        pieces = math.ceil(sessions / math.floor(limit / each))
-        bounds = [sessions * piece // pieces for piece in range(pieces + 1)]
-        for first, stop in pairwise(bounds):
-            yield Unit(model, task, rows, modes, first, stop, (stop - first) * each)
+        yield from _cut(study, model, task, rows, modes, limit)
+
+
+def _cut(
+    study: Study, model: Model, task: str, rows: tuple[Row, ...], modes: tuple[str, ...], limit: float
+) -> Iterator[Unit]:
+    """The units of what is computed together. Of rows so many that few sessions fit a job, each half is for itself."""
+    each = _each(study, model, task, rows, modes, study.execution.share_prefill)
+    if each > limit / FEWEST_SESSIONS and len(rows) > 1:
+        half = len(rows) // 2
+        yield from _cut(study, model, task, rows[:half], modes, limit)
+        yield from _cut(study, model, task, rows[half:], modes, limit)
+        return
+    if each > limit:
+        raise UserError(
+            f"{study.origin}: execution.max_shard_minutes: {study.execution.max_shard_minutes:g} is too short, one "
+            f"session of {task} on {model.name} is estimated at "
+            f"{MARGIN * (each + model.seconds.load) / 60:.1f} minutes with a margin; "
+            "give more, or granularity: cell"
+        )
+    sessions = session_count(study, task)
+    pieces = math.ceil(sessions / math.floor(limit / each))
+    bounds = [sessions * piece // pieces for piece in range(pieces + 1)]
+    for first, stop in pairwise(bounds):
+        yield Unit(model, task, rows, modes, first, stop, (stop - first) * each)
+
+
+def _each(
+    study: Study, model: Model, task: str, rows: tuple[Row, ...], modes: tuple[str, ...], share_prefill: bool
+) -> float:
+    """Estimated seconds of one session in what is computed together."""
+    shared = share_prefill and _shares(rows[0]) and study.engine_of(model) == "transformers"
+    prefills = 1 if shared else len(rows) * sum(_encodings(study, model, mode) for mode in modes)
+    return session_seconds(study, model, task, len(rows) * len(modes), prefills, rows[0].with_context)
 
 
 def _groups(study: Study, model: Model) -> list[tuple[tuple[Row, ...], tuple[str, ...]]]:
@@ -184,9 +234,10 @@ def _groups(study: Study, model: Model) -> list[tuple[tuple[Row, ...], tuple[str
     return ([(dense, study.modes)] if dense else []) + alone
 
 
-def _encodings(study: Study, mode: str) -> int:
-    """How often a cell in `mode` encodes each context."""
-    return study.data.turns if study.query_aware and mode == "multi_request" else 1
+def _encodings(study: Study, model: Model, mode: str) -> int:
+    """How often a cell of `model` in `mode` encodes each context."""
+    anew = model.encodes_each_turn or (study.query_aware and mode == "multi_request")
+    return study.data.turns if anew else 1
 
 
 def _shares(row: Row) -> bool:

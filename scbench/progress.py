@@ -1,15 +1,20 @@
 """How far a job is: on the terminal, or a line every few seconds, and in a file for a display outside of the job."""
 
+import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
+from scbench.leases import start_time
 from scbench.store import writing
 
 LINE_SECONDS = 5.0
@@ -19,13 +24,17 @@ FILE_SECONDS = 0.5
 class Progress:
     """Counts steps done, of them from the store; a context manager.
 
-    path: receives {done, total, from_store, seconds}; nothing depends on it.
+    path: receives the state, see `read_state`; no result depends on it.
     """
 
     def __init__(self, path: str | Path, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = Path(path)
         self.title = title
         self.done = self.from_store = self.total = 0
+        self.facts: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
+        self.facts["started"] = start_time(os.getpid())
+        before = read_state(self.path)
+        self.facts["earlier"] = before.get("earlier", 0.0) + before.get("seconds", 0.0)
         self._clock = clock
         self._start = clock()
         self._said = self._written = float("-inf")
@@ -85,13 +94,26 @@ class Progress:
             self._written = now
             state = {"done": self.done, "total": self.total, "from_store": self.from_store, "seconds": self.seconds}
             with writing(self.path):
-                write_atomically(self.path, canonical_json(state))
+                write_atomically(self.path, canonical_json(state | self.facts))
         if self._bars:
             note = f"{self.from_store} from the store"
             self._bars.update(self._bars.task_ids[0], completed=self.done, total=self.total or None, note=note)
         elif force or now - self._said >= LINE_SECONDS:
             self._said = now
             self.say(self.line())
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """What a job at `path` says of itself; empty where none has said anything.
+
+    done, total, from_store: steps; seconds: of this run so far, earlier: of the runs before it; host, pid, started: its
+    process, as in `scbench.leases.Owner`; and what the job itself adds to its `facts`.
+    """
+    try:
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def _clock_text(seconds: float) -> str:

@@ -55,7 +55,7 @@ class ShardRun:
         self.progress = progress
         self._start = start
         self._computer: Computing | None = None
-        self._machine = cellkey.machine(study)
+        self._machine = progress.facts["machine"] = cellkey.machine(study)
         self._keys: dict[tuple[str, ...], str] = {}
         self._load_seconds: float | None = None
 
@@ -173,7 +173,7 @@ class ShardRun:
             results = [
                 result
                 for session in sessions
-                for result in _results(self.study, cell, session, store.get(key, session.digest))
+                for result in session_results(self.study, cell, session, store.get(key, session.digest))
             ]
             identity: dict[str, Any] = {"study": self.study.name, "model": cell.model.name, "label": cell.row.label}
             identity |= {"task": cell.task, "first": part.first, "stop": part.stop, "key": key, "fields": fields}
@@ -207,7 +207,8 @@ def _summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"turns": len(turns)} | seconds | where
 
 
-def _results(study: Study, cell: Cell, session: Session, turns: Turns) -> list[Result]:
+def session_results(study: Study, cell: Cell, session: Session, turns: Turns) -> list[Result]:
+    """The result lines of one session in one cell, of the turns that the store keeps."""
     return [
         Result(
             study=study.name,

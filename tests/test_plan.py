@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scbench.costs import answer_length, session_count, session_seconds
 from scbench.errors import UserError
 from scbench.places import ROOT
-from scbench.plan import MARGIN, SHORTEST_REQUEST, Plan, make_plan
+from scbench.plan import FEWEST_SESSIONS, MARGIN, SHORTEST_REQUEST, Plan, make_plan, shared_prefill_saves
 from scbench.schema import read_yaml
 from scbench.study import FLOOR, load_study, read_study, starts_dense
+from scripts import plan as command
 
 MINI = read_yaml(ROOT / "config.yaml")
 
@@ -106,11 +107,24 @@ def test_a_shared_prefill_is_counted_once():
     # In two modes, all prefills of dense rows but one are saved.
     saved = (2 * len(DENSE) - 1) * 20 * sum(1024 / 1000 * model.seconds.prefill_1k for _ in shared.study.tasks)
     assert apart.seconds - shared.seconds == pytest.approx(saved)
+    assert shared_prefill_saves(shared.study, model) == pytest.approx(saved)
+    assert shared_prefill_saves(apart.study, model) == 0
 
 
 def test_a_session_that_does_not_fit_into_the_minutes_is_refused():
-    with pytest.raises(UserError, match=r"my\.yaml: execution\.max_shard_minutes: 0\.17 is too short"):
-        plan_of(max_shard_minutes=0.17)
+    with pytest.raises(UserError, match=r"my\.yaml: execution\.max_shard_minutes: 0\.121 is too short"):
+        plan_of(max_shard_minutes=0.121)
+
+
+def test_so_many_methods_that_few_sessions_would_fit_a_job_are_cut_into_groups():
+    config = copy.deepcopy(MINI)
+    config["methods"] = {f"snapkv_{kept}": {"method": "snapkv", "budget": kept} for kept in range(64, 192)}
+    config["execution"]["max_shard_minutes"] = 1
+    plan = make_plan(load_study(config, "my.yaml"))
+    limit = 60 / MARGIN - plan.study.models[0].seconds.load
+    for unit in _units(plan):
+        assert unit.seconds / (unit.stop - unit.first) <= limit / FEWEST_SESSIONS or len(unit.rows) == 1
+    assert max(len(unit.rows) for unit in _units(plan)) > 1
 
 
 def test_a_rows_parts_are_in_the_order_of_its_tasks_modes_and_sessions():
@@ -176,6 +190,20 @@ def test_longer_work_costs_more():
     one, two = (session_seconds(study, model, "retr_kv", cells=count, prefills=1) for count in (1, 2))
     assert one < two < 2 * one
     assert answer_length(study, "retr_kv") == 5 * 150
+
+
+def test_the_command_takes_the_study_either_way_and_prints_gpu_hours_and_what_sharing_saves(
+    capsys: pytest.CaptureFixture[str],
+):
+    path = str(ROOT / "studies" / "paper.yaml")
+    printed = []
+    for arguments in (["--configfile", path], [path]):
+        command.main(arguments)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "GPU hours" in printed[0]
+    assert "one prefill of a context for all methods that start dense, in both modes, saves" in printed[0]
+    assert "no job asks for more than 720 minutes" in printed[0]
 
 
 def _units(plan: Plan) -> list:

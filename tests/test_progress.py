@@ -1,12 +1,13 @@
 """Progress tells how far a job is, and how long it will take by the pace of what was computed."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from scbench.errors import UserError
-from scbench.progress import Progress
+from scbench.progress import Progress, read_state
 
 
 class Clock:
@@ -40,8 +41,27 @@ def test_the_file_holds_the_last_state_and_lines_are_seconds_apart(tmp_path: Pat
             clock.now += 0.01
             progress.advance(1)
     state = json.loads((tmp_path / "deep" / "p.json").read_text())
-    assert state == {"done": 1000, "total": 1000, "from_store": 0, "seconds": pytest.approx(10)}
+    counted = {name: state[name] for name in ("done", "total", "from_store", "seconds", "earlier")}
+    assert counted == {"done": 1000, "total": 1000, "from_store": 0, "seconds": pytest.approx(10), "earlier": 0}
+    assert state["pid"] == os.getpid()
     assert 3 <= len(capsys.readouterr().err.splitlines()) <= 5
+
+
+def test_the_time_of_earlier_runs_is_kept(tmp_path: Path):
+    path = tmp_path / "p.json"
+    for _ in range(3):
+        clock = Clock()
+        with Progress(path, "job", clock):
+            clock.now += 20
+    state = read_state(path)
+    assert (state["earlier"], state["seconds"]) == (40, 20)
+
+
+@pytest.mark.parametrize("content", [None, "", "[1]", "{"])
+def test_a_state_that_cannot_be_read_is_empty(tmp_path: Path, content: str | None):
+    if content is not None:
+        (tmp_path / "p.json").write_text(content)
+    assert read_state(tmp_path / "p.json") == {}
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path):

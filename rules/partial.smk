@@ -1,0 +1,24 @@
+# Tables of what is finished so far, at any time of a run and beside it: snakemake --profile local figures/partial/table4.tex
+# Input: the store and the cells as they are; declared are none, as asking must start nothing.
+# Output: figures/partial/<table>.tex and .csv, which say PARTIAL and what they lack.
+from scbench.status import study_status
+
+
+rule make_partial:
+    output:
+        tex="figures/partial/{table}.tex",
+        csv="figures/partial/{table}.csv",
+    log:
+        f"logs/{STUDY.name}/make_partial/{{table}}.log",
+    wildcard_constraints:
+        table="|".join(table.name for table in ARTIFACTS.values() if table.kind == "table"),
+    localrule: True
+    conda:
+        ENVIRONMENT
+    params:
+        config=places.study_file(STUDY.name),
+        # Once more of it is finished, the table is another one.
+        finished=lambda wildcards: study_status(PLAN).done,
+    shell:
+        "python -m scripts.make_partial --name {wildcards.table:q} --config {params.config:q} --out {output.tex:q} "
+        "> {log:q} 2>&1"
