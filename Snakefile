@@ -14,18 +14,27 @@ if not workflow.overwrite_configfiles:
     configfile: f"{workflow.basedir}/config.yaml"
 
 
+# For --sdm apptainer alone; built from envs/scbench.def.
+container: f"{workflow.basedir}/envs/scbench.sif"
+
+
 include: "rules/common.smk"
+include: "rules/shown.smk"
+include: "rules/cluster.smk"
 include: "rules/models.smk"
 include: "rules/classifiers.smk"
 include: "rules/patterns.smk"
+include: "rules/latency.smk"
 include: "rules/raw.smk"
 include: "rules/sessions.smk"
 include: "rules/baseline.smk"
 include: "rules/inference.smk"
+include: "rules/attention.smk"
 include: "rules/scores.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/reports.smk"
+include: "rules/partial.smk"
 include: "rules/provenance.smk"
 
 
@@ -33,8 +42,10 @@ rule all:
     default_target: True
     input:
         offered_files(),
+        offered_paper(),
 
 
 onstart:
     start_run()
+    check_start()
     fold_ledger()

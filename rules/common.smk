@@ -13,32 +13,36 @@ from scbench.artifacts import ARTIFACTS, identity
 from scbench.canonical import digest_value, write_atomically
 from scbench.errors import UserError
 from scbench.models import EXPORTED, REPORT, read_models
-from scbench.plan import job_minutes, make_plan
+from scbench.plan import job_minutes, make_plans
 from scbench.provenance import ledger
 from scbench.provenance.settings import record_study
 from scbench.raw import needs, read_sources
 from scbench.schema import read_yaml
 from scbench.store import check_writable, writing
-from scbench.study import load_study
+from scbench.study import history_rows, load_study
 
-# Commands run with this Python and this repository's code, wherever the working directory is.
-shell.prefix(f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH PYTHONPATH={quote(str(workflow.basedir))}; ")
+# Commands run with this repository's code, wherever the working directory is, and with this Python, unless --sdm brings
+# another one.
+DEPLOYED = bool(workflow.deployment_settings.deployment_method)
+OUR_PATH = "" if DEPLOYED else f"PATH={quote(os.path.dirname(sys.executable))}:$PATH "
+shell.prefix(f"export {OUR_PATH}PYTHONPATH={quote(str(workflow.basedir))}; ")
 
 
-def read_plan():
-    """The plan of the configured study; a study that is wrong ends the run with one sentence."""
+def read_plans():
+    """The plan of the configured study, and of its twin if it has one; a wrong study ends the run with one sentence."""
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     origin = " + ".join(given) or "config.yaml"
     try:
         # Snakemake has read them too, but of a key that stands twice it keeps the last value.
         for path in given or [f"{workflow.basedir}/config.yaml"]:
             read_yaml(path)
-        return make_plan(load_study(config, origin))
+        return make_plans(load_study(config, origin))
     except UserError as error:
         raise SystemExit(f"error: {error}")
 
 
-PLAN = read_plan()
+PLANS = read_plans()
+PLAN = PLANS[0]
 STUDY = PLAN.study
 TRAINABLE = {name: model for name, model in read_models().items() if model.recipe}
 ENVIRONMENT = f"{workflow.basedir}/envs/{'cpu' if all(model.gpus == 0 for model in STUDY.models) else 'gpu'}.yaml"
@@ -51,10 +55,11 @@ wildcard_constraints:
 
 
 if workflow.is_main_process:
-    logger.info(
-        f"study {STUDY.name}: {len(PLAN.rows)} rows, {len(PLAN.cells)} cells in {len(PLAN.shards)} inference jobs, "
-        f"estimated {PLAN.seconds / 3600:.1f} hours of jobs"
-    )
+    for plan in PLANS:
+        logger.info(
+            f"study {plan.study.name}: {len(plan.rows)} rows, {len(plan.cells)} cells in {len(plan.shards)} inference "
+            f"jobs, estimated {plan.seconds / 3600:.1f} hours of jobs"
+        )
     if STUDY.pending:
         logger.warning(f"warning: {STUDY.origin}: planned but not available yet: {'; '.join(STUDY.pending)}")
 
@@ -65,17 +70,18 @@ def start_run():
     if STUDY.pending and any(name.startswith("infer_") for name in names):
         raise SystemExit(
             f"error: {STUDY.origin}: this version cannot run {'; '.join(STUDY.pending)}; "
-            "take them out of the study, or add -n to see the plan alone"
+            "take them out of the study, or add -n to see the plan alone (a model of the hub is fetched and pinned by "
+            "`python -m scripts.fetch_model --name <model> --pin`)"
         )
-    text = json.dumps(STUDY.resolved(), indent=2, ensure_ascii=False) + "\n"  # the rows keep their order
-    path = places.study_file(STUDY.name)
+    paths = {places.study_file(plan.study.name): plan.study for plan in PLANS}
     try:
-        check_writable("results", places.STORE, os.path.dirname(path), "figures")
-        if not os.path.isfile(path) or open(path, encoding="utf-8").read() != text:
+        check_writable("results", places.STORE, *map(os.path.dirname, paths), "figures")
+        for path, study in paths.items():
+            text = json.dumps(study.resolved(), indent=2, ensure_ascii=False) + "\n"  # the rows keep their order
             with writing(path):
-                write_atomically(path, text)
-        with writing(path):
-            record_study(path, workflow.overwrite_configfiles or [f"{workflow.basedir}/config.yaml"])
+                if not os.path.isfile(path) or open(path, encoding="utf-8").read() != text:
+                    write_atomically(path, text)
+                record_study(path, workflow.overwrite_configfiles or [f"{workflow.basedir}/config.yaml"])
     except UserError as error:
         raise SystemExit(f"error: {error}")
 
@@ -91,8 +97,13 @@ def training_directory(name):
 
 
 def awaited_files(model):
-    """What a job that reads `model` waits for: the files of one that is trained here, nothing of a pinned one."""
-    return model_files(model.name) if model.awaited else []
+    """What a job that reads `model` waits for: the files of one that is trained or fetched, nothing of a bundled one."""
+    return model_files(model.name) if model.awaited else fetched_files(model)
+
+
+def fetched_files(model):
+    """The files of a model that comes from the hub, as they are pinned."""
+    return [str(model.directory / file) for file in model.files] if model.hub and model.source == "locked" else []
 
 
 def raw_inputs(task):
@@ -110,15 +121,38 @@ def at_hand(task):
     return not corpus.lacks_folder(STUDY.data, task) and all(any(map(os.path.isfile, found)) for found in places_of)
 
 
-def shard_digest(shard):
+CELL_DIGESTS = {}
+
+
+def shard_digest(plan, shard):
     """What decides the results of a shard's cells, the machine aside."""
-    return digest_value({part.path: cellkey.fields(STUDY, part.cell) for part in PLAN.parts(shard)})
+    return digest_value({part.path: cell_digest(plan.study, part.cell) for part in plan.parts(shard)})
+
+
+def cell_digest(study, cell):
+    """What decides the results of a cell, the machine aside; worked out once, as a large cell is cut into many parts."""
+    name = study.name, cell.id
+    if name not in CELL_DIGESTS:
+        CELL_DIGESTS[name] = digest_value(cellkey.fields(study, cell))
+    return CELL_DIGESTS[name]
+
+
+def job_name(plan, name):
+    """The name of a job, which begins with the history where it is the twin's."""
+    return name if plan is PLAN else f"{plan.study.history}-{name}"
 
 
 def job_resources(model, minutes):
-    """What a job asks for: the model's memory and GPUs, and the time it is planned to take with a margin."""
+    """What a job asks for: the model's memory and GPUs, and the time it is planned to take with a margin.
+
+    A job that is tried again may have run out of memory: each attempt asks for half as much again, up to a whole node.
+    """
     gpus = {"gpu": model.gpus} if model.gpus else {}
-    return {"mem_mb": model.mem_mb, "runtime": minutes} | gpus
+
+    def memory(wildcards, attempt):
+        return min(model.mem_mb * (attempt + 1) // 2, max(LARGEST_MEMORY_MB or sys.maxsize, model.mem_mb))
+
+    return {"mem_mb": memory, "runtime": minutes} | gpus
 
 
 def baseline_files(model):
@@ -142,12 +176,26 @@ def score_files():
     return [places.scores_file(STUDY.name, model.name, row.label) for model, row in PLAN.rows]
 
 
+def history_files():
+    """The score files of the rows that are compared between histories, the study's own and its twin's."""
+    return [
+        places.scores_file(study.name, model.name, row.label)
+        for study in (history_rows(STUDY), *(plan.study for plan in PLANS[1:]))
+        for model in study.models
+        for row in study.rows(model)
+    ]
+
+
 def artifact_inputs(artifact):
-    """What an artifact is made from: all scores, the sessions, or the study alone."""
-    if artifact.needs == "scores":
+    """What an artifact is made from: all scores, some of both histories, the sessions, or the study alone."""
+    if artifact.needs == "histories":
+        return history_files()
+    if artifact.needs in ("scores", "answers"):
         return score_files()
     if artifact.needs == "registry":
         return []
+    if artifact.needs == "attention":
+        return [places.attention_file(STUDY.name)]
     return [places.sessions_file(STUDY.name, task) for task in STUDY.tasks]
 
 
@@ -164,10 +212,12 @@ def artifact_digest(artifact):
 
 def artifact_options(artifact):
     """How the command is told about what it is made from, which follows these words."""
-    if artifact.needs == "scores":
+    if artifact.needs in ("scores", "answers", "histories"):
         return ["--scores"]
     if artifact.needs == "registry":
         return []
+    if artifact.needs == "attention":
+        return ["--attention"]
     return ["--tokenizer", str(STUDY.models[0].directory / "tokenizer.json"), "--sessions"]
 
 

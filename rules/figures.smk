@@ -27,20 +27,23 @@ for figure in [artifact for artifact in ARTIFACTS.values() if artifact.kind == "
             "{input.source:q} --out {output.main:q} > {log:q} 2>&1"
 
 
-for artifact in ARTIFACTS.values():
+for entry in catalogue():
 
     # All files of an artifact in one job: to start one takes longer than to copy them.
     rule:
         name:
-            f"offer_{artifact.name}"
+            f"offer_{entry.artifact.name}"
         input:
-            [places.artifact_file(STUDY.name, f"{artifact.name}{suffix}") for suffix in artifact.suffixes],
+            [places.artifact_file(STUDY.name, f"{entry.artifact.name}{suffix}") for suffix in entry.artifact.suffixes],
         output:
-            [f"figures/{artifact.name}{suffix}" for suffix in artifact.suffixes],
+            [offered(entry, suffix) for suffix in entry.artifact.suffixes],
         log:
-            f"logs/{STUDY.name}/offer/{artifact.name}.log",
+            f"logs/{STUDY.name}/offer/{entry.artifact.name}.log",
         localrule: True
         conda:
             ENVIRONMENT
+        params:
+            label=entry.label,
+            caption=entry.caption,
         shell:
             "python -m scripts.offer {input:q} --to figures > {log:q} 2>&1"

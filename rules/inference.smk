@@ -3,28 +3,28 @@
 # Output: cells/<model>/<row>/<task>/<mode>/<first>-<stop>.jsonl, a result a line.
 # The store, results/store, is not declared: what was finished there survives a job that fails.
 
-for shard in PLAN.shards:
+for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
 
     rule:
         name:
-            f"infer_{shard.name}"
+            f"infer_{job_name(plan, shard.name)}"
         input:
-            sorted({places.sessions_file(STUDY.name, unit.task) for unit in shard.units}),
+            sorted({places.sessions_file(plan.study.name, unit.task) for unit in shard.units}),
             awaited_files(shard.model),
             # Not ancient(): Snakemake then forgets to ask whether this job has reasons of its own to run.
             baseline_files(shard.model),
         output:
-            [part.path for part in PLAN.parts(shard)],
+            [part.path for part in plan.parts(shard)],
         log:
-            f"logs/{STUDY.name}/infer/{shard.name}.log",
+            f"logs/{STUDY.name}/infer/{job_name(plan, shard.name)}.log",
         conda:
             ENVIRONMENT
         threads: STUDY.execution.threads
         resources:
-            **job_resources(shard.model, PLAN.minutes(shard)),
+            **job_resources(shard.model, plan.minutes(shard)),
         params:
-            config=places.study_file(STUDY.name),
+            config=places.study_file(plan.study.name),
             shard=shard.name,
-            digest=shard_digest(shard),
+            digest=shard_digest(plan, shard),
         shell:
             "python -m scripts.infer --config {params.config:q} --shard {params.shard:q} > {log:q} 2>&1"

@@ -1,18 +1,21 @@
 # Scores: every answered turn by its task's metric, in both profiles.
 # Input: the cells of one row. Output: scores/<model>/<row>.parquet, a turn a line.
 
+for plan in PLANS:
 
-rule score:
-    input:
-        lambda wildcards: [part.path for part in PLAN.parts_by_row[wildcards.model, wildcards.label]],
-    output:
-        places.scores_file(STUDY.name, "{model}", "{label}"),
-    log:
-        f"logs/{STUDY.name}/score/{{model}}-{{label}}.log",
-    localrule: True
-    conda:
-        ENVIRONMENT
-    params:
-        digest=scores_digest(),
-    shell:
-        "python -m scripts.score --in {input:q} --out {output:q} > {log:q} 2>&1"
+    rule:
+        name:
+            job_name(plan, "score")
+        input:
+            lambda wildcards, plan=plan: [part.path for part in plan.parts_by_row[wildcards.model, wildcards.label]],
+        output:
+            places.scores_file(plan.study.name, "{model}", "{label}"),
+        log:
+            f"logs/{STUDY.name}/{job_name(plan, 'score')}/{{model}}-{{label}}.log",
+        localrule: True
+        conda:
+            ENVIRONMENT
+        params:
+            digest=scores_digest(),
+        shell:
+            "python -m scripts.score --in {input:q} --out {output:q} > {log:q} 2>&1"

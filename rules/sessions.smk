@@ -25,6 +25,27 @@ rule build_sessions:
         "> {log:q} 2>&1"
 
 
+for plan in PLANS[1:]:
+
+    # The twin asks the same questions: copies, with sidecars that lead back.
+    rule:
+        name:
+            job_name(plan, "sessions")
+        input:
+            [places.sessions_file(STUDY.name, task) for task in STUDY.tasks],
+        output:
+            [places.sessions_file(plan.study.name, task) for task in STUDY.tasks],
+        log:
+            f"logs/{STUDY.name}/build_sessions/{job_name(plan, 'sessions')}.log",
+        localrule: True
+        conda:
+            ENVIRONMENT
+        params:
+            directory=lambda wildcards, output: os.path.dirname(output[0]),
+        shell:
+            "python -m scripts.offer {input:q} --to {params.directory:q} > {log:q} 2>&1"
+
+
 LEFT_OUT = [task for task in STUDY.tasks if not at_hand(task)]
 
 

@@ -56,9 +56,24 @@ def artifact_file(study: str, name: str) -> str:
     return f"results/{study}/artifacts/{name}"
 
 
+def view_file(study: str, name: str) -> str:
+    """A page of an artifact that a browser could not show as it is."""
+    return f"results/{study}/views/{name}.html"
+
+
+def attention_file(study: str) -> str:
+    """What the study's first model attends to in one session of look-ups."""
+    return f"results/{study}/attention.json"
+
+
 def progress_file(study: str, job: str) -> str:
     """{done, total, from_store, seconds} of a running job, for a display outside of it."""
     return f"results/{study}/progress/{job}.json"
+
+
+def latency_file(study: str) -> str:
+    """What each method of a study's first model costs, measured alone."""
+    return f"results/{study}/latency.yaml"
 
 
 def observations_directory(study: str) -> str:

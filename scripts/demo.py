@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scbench import baseline, places
 from scbench.artifacts import ARTIFACTS
 from scbench.errors import UserError
-from scbench.plan import Plan, make_plan
+from scbench.plan import Plan, make_plans
 from scbench.study import read_study
 from scripts import run, show_table
 
@@ -33,18 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     console = Console()
     study = read_study("config.yaml")
-    plan = make_plan(study)
+    plans = make_plans(study)
     console.print(
         f"Study [bold]{study.name}[/bold]: {len(study.tasks)} tasks x {len(study.modes)} modes x "
         f"{len(study.methods)} methods and the floor, {study.data.sessions} sessions a task of about "
         f"{study.data.tokens} tokens, on {', '.join(model.name for model in study.models)}.",
         highlight=False,
     )
-    console.print(f"{len(plan.cells)} cells in {len(plan.shards)} jobs, {options.cores} at a time; log: {LOG}")
+    cells, shards = (sum(len(getattr(plan, name)) for plan in plans) for name in ("cells", "shards"))
+    console.print(f"{cells} cells in {shards} jobs, {options.cores} at a time; log: {LOG}")
     if baseline.applies(study):
         console.print("Before them, full attention has to pass a check of its own: look-ups and pass keys.")
     started = time.monotonic()
-    _snakemake(plan, options.cores, console)
+    _snakemake(plans, options.cores, console)
     show_table.show("figures/table4.csv", console)
     console.print(f"\nBuilt in {_clock(time.monotonic() - started)}:")
     for line in built():
@@ -59,12 +60,14 @@ def built() -> Iterator[str]:
         yield f"{kind}s in figures/ ({' '.join(of_kind[0].suffixes)}): {names}"
 
 
-def _snakemake(plan: Plan, cores: int, console: Console) -> None:
+def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
     """Run everything; raise UserError with the end of the log when it fails."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    checks = plan.study.models if baseline.applies(plan.study) else ()
-    check_files = [Path(places.progress_file(plan.study.name, baseline.job(model))) for model in checks]
-    progress_files = [Path(places.progress_file(plan.study.name, shard.name)) for shard in plan.shards]
+    study = plans[0].study
+    shards = [(plan, shard) for plan in plans for shard in plan.shards]
+    checks = study.models if baseline.applies(study) else ()
+    check_files = [Path(places.progress_file(study.name, baseline.job(model))) for model in checks]
+    progress_files = [Path(places.progress_file(plan.study.name, shard.name)) for plan, shard in shards]
     for path in (*check_files, *progress_files):
         path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "snakemake", "--profile", "local", "--cores", str(cores)]
@@ -78,8 +81,8 @@ def _snakemake(plan: Plan, cores: int, console: Console) -> None:
         TimeRemainingColumn(),
     )
     with open(LOG, "w", encoding="utf-8") as log, Progress(*columns, console=console) as bars:
-        total = sum(part.stop - part.first for shard in plan.shards for part in plan.parts(shard))
-        asked = len(checks) * baseline.QUERIES * len(baseline.floors(plan.study))
+        total = sum(part.stop - part.first for plan, shard in shards for part in plan.parts(shard))
+        asked = len(checks) * baseline.QUERIES * len(baseline.floors(study))
         check = bars.add_task("baseline", total=asked, unit="queries", visible=bool(checks))
         bar = bars.add_task("inference", total=total, unit="session cells")
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -100,7 +103,7 @@ def _snakemake(plan: Plan, cores: int, console: Console) -> None:
         if process.returncode == 0 and done:
             bars.update(bar, completed=total)
     if process.returncode:
-        raise UserError(_why(process.returncode, plan.study.name))
+        raise UserError(_why(process.returncode, study.name))
 
 
 def _why(status: int, study: str) -> str:

@@ -9,6 +9,8 @@ from rich.console import Console
 from scbench.artifacts.terminal import as_table, read_twin
 from scripts import run
 
+UNBOUNDED = 1000  # characters; a table takes no more than it needs
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Print the .csv twin of a table in the terminal.")
@@ -18,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def show(table: str | Path, console: Console) -> None:
-    """Print the .csv twin `table` on `console`."""
+    """Print the .csv twin `table` on `console`; where that is no terminal, as wide as the table is."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=UNBOUNDED)
     console.print(as_table(read_twin(table), console.width))
 
 

@@ -7,12 +7,14 @@ module of an artifact is named after it and offers two functions:
     write(frame, board, stamp, out) -> list[Path]   the files, one per suffix, written atomically and byte-identical
                                                     for the same frame and stamp
 
-where `source` is a frame of scored turns (needs "scores"), one of the study's sessions (needs "sessions") or what the
-registries state (needs "registry").
+where `source` is a frame of scored turns (needs "scores"), of these with the answers themselves (needs "answers"), one
+for each history (needs "histories"), one of the study's sessions (needs "sessions") or what the registries state (needs
+"registry").
 """
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -28,14 +30,31 @@ from scbench.places import ROOT
 TEMPLATES = ROOT / "resources" / "templates"
 MEASUREMENTS = ROOT / "resources" / "measurements"
 
-_READERS = {"scores": "scored", "sessions": "sized", "registry": "registered"}
+_READERS = {
+    "scores": "scored",
+    "answers": "answered",
+    "histories": "histories",
+    "sessions": "sized",
+    "attention": "watched",
+    "registry": "registered",
+}
 # What an artifact's source goes through outside this package.
 _STEPS = {
-    "scores": ("scbench.intervals", "scbench.stats"),
+    "scores": ("scbench.intervals", "scbench.quirks", "scbench.stats"),
+    "answers": (),
+    "histories": ("scbench.intervals", "scbench.stats"),
     "sessions": ("scbench.prompts", "scbench.published.counts", "scbench.sessions"),
+    "attention": (),
     "registry": (),
 }
-_LIBRARIES = {"scores": ("pyarrow", "scipy"), "sessions": ("pyarrow", "tokenizers"), "registry": ()}
+_LIBRARIES = {
+    "scores": ("pyarrow", "scipy"),
+    "answers": ("pyarrow",),
+    "histories": ("pyarrow", "scipy"),
+    "sessions": ("pyarrow", "tokenizers"),
+    "attention": (),
+    "registry": (),
+}
 _SUFFIXES = {"table": (".tex", ".csv"), "figure": (".pdf", ".png", ".csv"), "report": (".md", ".json")}
 _DRAWN = {"table": ("jinja2",), "figure": ("matplotlib",), "report": ()}
 # What computes the masks of methods with a fixed pattern.
@@ -50,17 +69,28 @@ _MASKS = (
 )
 
 
-def measured() -> list[str]:
-    """The files of `MEASUREMENTS` that say what kernels cost, one a device."""
-    return sorted(path.name for path in MEASUREMENTS.glob("kernels-*.yaml"))
+def measured(what: str = "kernels") -> list[str]:
+    """The files of `MEASUREMENTS` that say what `what` costs: `kernels`, one a device, or `latency`, of a study."""
+    return sorted(path.name for path in MEASUREMENTS.glob(f"{what}-*.yaml"))
+
+
+def _measurements(what: str) -> tuple[str, ...]:
+    return tuple(f"measurements/{name}" for name in measured(what))
+
+
+def measurement_file(what: str, device: str) -> Path:
+    """Where what was measured of `what` on `device` is kept."""
+    return MEASUREMENTS / f"{what}-{re.sub('[^a-z0-9]+', '-', device.lower()).strip('-')}.yaml"
 
 
 @dataclass(frozen=True)
 class Artifact:
     """One table or figure of the paper, or a report: words for a reader and the same for a program.
 
-    needs: `scores`, the scored turns of every row, task and mode of the study; `sessions`, its session files;
-        `registry`, nothing but what the methods and the study state.
+    needs: `scores`, the scored turns of every row, task and mode of the study; `answers`, these with what was answered;
+        `histories`, those of `study.history_rows` and of the study's twin; `sessions`, its session files;
+        `attention`, what its first model attends to in one of them; `registry`, nothing but what the methods and the
+        study state.
     values: files below resources/ with numbers of others that it shows.
     layout: the template that its own extends, without `.tex.j2`.
     steps: further modules that compute what it shows.
@@ -68,7 +98,7 @@ class Artifact:
 
     name: str
     kind: Literal["table", "figure", "report"]
-    needs: Literal["scores", "sessions", "registry"]
+    needs: Literal["scores", "answers", "histories", "sessions", "attention", "registry"]
     values: tuple[str, ...] = ()
     layout: str = ""
     steps: tuple[str, ...] = ()
@@ -132,26 +162,37 @@ ARTIFACTS: dict[str, Artifact] = {
         Artifact("table1", kind="table", needs="registry"),
         Artifact("table2", kind="table", needs="sessions", values=("published/counts.csv",)),
         Artifact("table3", kind="table", needs="sessions"),
-        Artifact("table4", kind="table", needs="scores"),
+        Artifact("table4", kind="table", needs="scores", layout="categories"),
         Artifact("table5", kind="table", needs="scores"),
         Artifact("table6", kind="table", needs="registry", values=("published/benchmarks.csv",)),
+        Artifact("table7", kind="table", needs="scores", layout="questions"),
+        Artifact("table8", kind="table", needs="scores", layout="questions"),
         Artifact("table9", kind="table", needs="registry"),
+        Artifact("table10", kind="table", needs="scores", layout="categories"),
         Artifact("table11", kind="table", needs="scores", layout="tasks"),
         Artifact("table12", kind="table", needs="scores", layout="tasks"),
+        Artifact("table13", kind="table", needs="histories"),
+        Artifact("table14", kind="table", needs="answers", layout="cases"),
+        Artifact("table15", kind="table", needs="answers", layout="cases"),
+        Artifact("table16", kind="table", needs="answers", layout="cases"),
+        Artifact("table17", kind="table", needs="answers", layout="cases"),
+        Artifact("figure1", kind="figure", needs="registry"),
+        Artifact("figure2", kind="figure", needs="sessions"),
         Artifact("figure3", kind="figure", needs="scores"),
         Artifact("figure4", kind="figure", needs="scores"),
         Artifact("figure5", kind="figure", needs="registry", steps=_MASKS),
+        Artifact("figure6", kind="figure", needs="attention"),
         Artifact("figure7", kind="figure", needs="scores"),
         Artifact("figure8", kind="figure", needs="scores"),
         Artifact("figure9", kind="figure", needs="scores"),
         Artifact("figure10", kind="figure", needs="scores"),
-        Artifact(
-            "kernels", kind="figure", needs="registry", values=tuple(f"measurements/{name}" for name in measured())
-        ),
+        Artifact("kernels", kind="figure", needs="registry", values=_measurements("kernels")),
+        Artifact("latency", kind="table", needs="registry", values=_measurements("latency")),
         Artifact("claims", kind="report", needs="scores"),
         Artifact("budgets", kind="table", needs="scores"),
-        Artifact("pareto", kind="figure", needs="scores"),
+        Artifact("pareto", kind="figure", needs="scores", values=_measurements("latency")),
         Artifact("published", kind="table", needs="scores", values=("published/categories.csv",)),
+        Artifact("defects", kind="table", needs="scores"),
     )
 }
 

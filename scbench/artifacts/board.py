@@ -1,9 +1,9 @@
 """What the tables and figures of a study show: its lines, tasks, modes and sizes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 from scbench.costs import session_count
 from scbench.methods import find, parts_of
@@ -13,6 +13,7 @@ from scbench.study import ITSELF, Row, Study, resolve
 FLOOR_TITLE = "No context"
 QUERY_AWARE = "Multi-request: each question was encoded together with the context (query_aware)"
 SHARED_CONTEXTS = "Sessions of ICL share a few contexts: its intervals are conditional on these"
+ENCODED_ANEW = "{models}: the dialogue was encoded anew for each answer, as the paper's authors do"
 MODE_TITLES = {"multi_turn": "Multi-turn", "multi_request": "Multi-request"}
 
 
@@ -23,8 +24,8 @@ class Line:
     model, label: the keys of its scores (columns `model` and `method`).
     group: what a figure averages over models: the label, or the model itself where its architecture is the method.
     model_title, title: what a reader sees.
-    budget: share or number of tokens kept and other settings, as shown: `1/8`, `256`, `bits 2`, `1/4 + 1/8` of a
-        composition; else empty.
+    budget: share or number of tokens kept and other settings that are numbers, as shown: `1/8`, `256`, `bits 2`,
+        `1/4 + 1/8` of a composition; else empty.
     method: the name of its method. share: the budget it runs with as a share of the context; None of the floor, a
         composition, a model that is its own method and a method that is not built yet.
     memory: the class of KV memory while decoding over a context of n tokens, `O(n)` or `sub-O(n)`, as its method states
@@ -59,6 +60,7 @@ class Board:
     profile: the scoring profile that tables and figures show, `strict` or `compat`.
     sessions: task -> sessions that every cell of the task covers when it is complete; in the study's order of tasks.
     order, query_aware: as in the study, for what may be concluded from it.
+    main_models, other_models: names of the models of Table 4 and of Table 10, the rule of both in `read_board`.
     caveats: what a reader has to know of how the study was run, a sentence each; none for a study like the paper's.
     """
 
@@ -69,6 +71,8 @@ class Board:
     sessions: Mapping[str, int]
     order: str
     query_aware: bool
+    main_models: tuple[str, ...]
+    other_models: tuple[str, ...]
     caveats: tuple[str, ...] = ()
 
     @property
@@ -84,9 +88,20 @@ class Board:
             groups[line.group] = (*groups.get(line.group, ()), line)
         return groups
 
+    def of(self, models: Collection[str]) -> Self:
+        """The board of these models alone."""
+        return replace(self, lines=tuple(line for line in self.lines if line.model in models))
+
 
 def read_board(study: Study) -> Board:
-    """The board of `study`."""
+    """The board of `study`.
+
+    Where the study names `main_models`, Table 4 shows these and Table 10 the others, as the paper splits its own; else
+    Table 4 shows every model and Table 10 all but the first. Either way no model is lost, and Table 10 is empty only
+    where there is no further model.
+    """
+    names = tuple(model.name for model in study.models)
+    main = tuple(name for name in names if name in study.main_models)
     return Board(
         study=study.name,
         profile=study.scoring,
@@ -95,13 +110,20 @@ def read_board(study: Study) -> Board:
         sessions={task: session_count(study, task) for task in study.tasks},
         order=study.data.order,
         query_aware=study.query_aware,
+        main_models=main or names,
+        other_models=tuple(name for name in names if name not in main) if main else names[1:],
         caveats=_caveats(study),
     )
 
 
 def _caveats(study: Study) -> tuple[str, ...]:
     shared = study.data.scale == "paper" and "icl_manyshot" in study.tasks
-    known = {QUERY_AWARE: study.query_aware and "multi_request" in study.modes, SHARED_CONTEXTS: shared}
+    anew = ", ".join(model.title for model in study.models if model.encodes_each_turn)
+    known = {
+        QUERY_AWARE: study.query_aware and "multi_request" in study.modes,
+        SHARED_CONTEXTS: shared,
+        ENCODED_ANEW.format(models=anew): bool(anew),
+    }
     return tuple(text for text, holds in known.items() if holds)
 
 
@@ -146,4 +168,6 @@ def _budget(study: Study, row: Row) -> str:
 def _shown(resolved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     budget = resolved.get("budget")
     shown = [] if budget is None else [str(Fraction(budget).limit_denominator(1024))]
-    return ", ".join(shown + [f"{key} {value}" for key, value in sorted(given.items()) if key != "budget"])
+    # What is given by a name, a classifier or a file, is too long for a column and stands in Table 9.
+    numbers = {key: value for key, value in given.items() if key != "budget" and not isinstance(value, str)}
+    return ", ".join(shown + [f"{key} {value}" for key, value in sorted(numbers.items())])

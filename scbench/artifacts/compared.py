@@ -106,22 +106,28 @@ def marks(rows: Sequence[tuple[Line, dict]], names: Sequence[str]) -> list[str]:
 
 
 def _typeset(line: Line, row: dict, names: Sequence[str]) -> dict:
-    """numbers, widths: the cells of two lines; cells: both in one."""
-    numbers, widths = [_number(row, name) for name in names], [_width(row, name) for name in names]
-    cells = [Tex(number + width) for number, width in zip(numbers, widths, strict=True)]
+    """numbers, widths: the cells of two lines; cells: both in one. A dagger takes no room: decimals stay aligned."""
+    widths = [_width(row, name) for name in names]
+    numbers = [Tex(_number(row, name) + _dagger(row, name)) for name in names]
+    cells = [Tex(_number(row, name) + width + _dagger(row, name)) for name, width in zip(names, widths, strict=True)]
     return {"title": line.title, "budget": line.budget, "cells": cells, "numbers": numbers, "widths": widths}
 
 
 def _number(row: dict, name: str) -> Tex:
-    """The number, bold where it is the best; a dagger where it differs from full attention."""
+    """The number, bold where it is the best."""
     if pd.isna(row[name]):
         return Tex(MISSING)
     text = f"{row[name]:.1f}"
     if row[f"{name}_best"]:
         text = rf"\textbf{{{text}}}"
+    return Tex(text)
+
+
+def _dagger(row: dict, name: str) -> Tex:
+    """A dagger where the number differs from full attention's."""
     # A mark without an interval beside it would say more of a single session than can be known.
     differs = row[f"{name}_p"] < SIGNIFICANT and not pd.isna(row[f"{name}_low"])
-    return Tex(text + (r"{\tiny$^\dagger$}" if differs else ""))
+    return Tex(r"\rlap{\tiny$^\dagger$}" if differs else "")
 
 
 def _width(row: dict, name: str) -> Tex:

@@ -139,6 +139,11 @@ def write_at(figure: Figure, left: float, bottom: float, text: str, **options: A
     figure.text(left / across, bottom / up, text, **options)
 
 
+def legend_size(count: int, room: float) -> float:
+    """Points of a legend's text so that its `count` entries take at most `room` inches: 8, or less down to 5."""
+    return min(8.0, max(5.0, 72 * room / (1.4 * max(count, 1))))
+
+
 def wrap(sentences: Iterable[str], columns: int = NOTE_COLUMNS) -> list[str]:
     """The lines of a footer of `columns` characters, by default as wide as a page."""
     return [line for sentence in sentences for line in textwrap.wrap(sentence, columns)]

@@ -4,14 +4,19 @@ from dataclasses import asdict
 from typing import Any
 
 from scbench.artifacts import Artifact
-from scbench.artifacts.board import read_board
+from scbench.artifacts.board import Board, read_board
 from scbench.artifacts.registered import read_registry
 from scbench.canonical import digest_value
 from scbench.cellkey import version
-from scbench.study import Study
+from scbench.study import Study, history_rows
 from scbench.tasks import TASKS
 
 ABOUT = ("title", "description", "capability", "category", "subtasks")
+
+
+def board_of(artifact: Artifact, study: Study) -> Board:
+    """What `artifact` shows of `study`: all of it, or the rows that are compared between histories."""
+    return read_board(history_rows(study) if artifact.needs == "histories" else study)
 
 
 def identity(artifact: Artifact, study: Study) -> dict[str, Any]:
@@ -25,7 +30,7 @@ def identity(artifact: Artifact, study: Study) -> dict[str, Any]:
     return stated | {
         "artifact": artifact.name,
         "study": settings,
-        "board": asdict(read_board(study)),
+        "board": asdict(board_of(artifact, study)),
         "tasks": {name: {key: getattr(task, key) for key in ABOUT} for name, task in TASKS.items()},
         "code": artifact.code(),
     }

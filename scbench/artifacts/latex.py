@@ -4,6 +4,7 @@ The output is plain ASCII, so that a table compiles under every engine and input
 a prediction is called.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
@@ -94,6 +95,14 @@ def _escape_character(character: str) -> str:
     if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii() and base.isalpha():
         return f"{_ACCENTS[marks[0]]}{{{base}}}"
     return rf"\texttt{{U+{ord(character):04X}}}"
+
+
+def with_characters(tex: str) -> str:
+    """`tex` with each character that `escape` could not set as \\character{<its number in hexadecimal digits>}.
+
+    For a document that defines that command because it has more fonts than a default LaTeX.
+    """
+    return re.sub(r"\\texttt\{U\+([0-9A-F]{4,6})\}", r"\\character{\1}", tex)
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Reads the score files of a study, refuses what would be shown wrongly, and finds what is missing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from scbench.tasks import TASKS
 
 TURN = ["model", "method", "task", "mode", "session", "turn"]
 COSTS = ["kv_bytes", "kv_bytes_dense", "keys_attended", "bytes_read", "tokens_prefilled", "new_tokens"]
-COLUMNS = ["study", *TURN, "subtask", "score_strict", "score_compat", "finish", *COSTS]
+COLUMNS = ["study", *TURN, "subtask", "score_strict", "score_compat", "score_quirks", "finish", *COSTS]
 
 
-def read_scores(paths: Iterable[str | Path], board: Board) -> pd.DataFrame:
-    """The scored turns of `board`, the columns COLUMNS alone.
+def read_scores(paths: Iterable[str | Path], board: Board, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """The scored turns of `board`, these columns alone.
 
     Raises UserError when there are none, when a file cannot be read or lacks a column, or when a row belongs to no
     line, task or mode of the study: it would be dropped in silence.
     """
-    frames = [_read(path) for path in paths]
+    frames = [_read(path, columns) for path in paths]
     if not frames:
         raise UserError(
             "--scores: no score files; name those of the study, results/<study>/scores/<model>/<method>.parquet"
@@ -84,9 +84,9 @@ def _describe(hole: Hole) -> str:
     return f"{title} ({hole.found} of {hole.expected} sessions)" if hole.found else title
 
 
-def _read(path: str | Path) -> pd.DataFrame:
+def _read(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path, columns=COLUMNS)
+        return pd.read_parquet(path, columns=list(columns))
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path}: not a readable score file ({error}); score the study again") from error
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from scbench import intervals, stats
 from scbench.artifacts.board import Board, Line
 from scbench.artifacts.compared import column_interval
-from scbench.artifacts.drawing import INK, SOFT, Pen, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import INK, SOFT, Pen, add_axes, legend_size, pens, save, style, wrap, write_at
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.twin import csv_text
 from scbench.canonical import write_atomically
@@ -106,7 +106,7 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: tuple[Panel, 
         borderpad=0,
         borderaxespad=0,
         frameon=False,
-        fontsize=8,
+        fontsize=legend_size(len(drawn), room=2.2),
     )
     for number, text in enumerate(reversed(notes)):
         write_at(figure, LEFT, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)

@@ -14,6 +14,7 @@ from scbench import intervals, stats
 from scbench.artifacts.board import Board
 from scbench.artifacts.compared import column_interval, line_samples
 from scbench.artifacts.latex import MISSING, Tex, render
+from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import left_out
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.table4 import HEADS
@@ -71,7 +72,7 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
     notes = [LEGEND] + ([AWARE] if board.query_aware else []) + ([ONE_MODE] if len(board.modes) < 2 else [])
     if outside := left_out(board):
         notes.append(f"Not part of this study, so that their categories have no score: {', '.join(outside)}")
-    values = {"stamp": stamp, "heads": list(HEADS.values()), "groups": groups, "notes": notes}
+    values = {"stamp": stamp, "heads": list(HEADS.values()), "pages": pages(groups, each=2), "notes": notes}
     paths = [out.with_suffix(".tex"), out.with_suffix(".csv")]
     for path, content in zip(paths, (render("table5.tex.j2", values), csv_text(frame)), strict=True):
         write_atomically(path, content)

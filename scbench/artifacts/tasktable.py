@@ -7,6 +7,7 @@ import pandas as pd
 from scbench.artifacts.board import MODE_TITLES, Board
 from scbench.artifacts.compared import compare, groups, marks
 from scbench.artifacts.latex import render
+from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import left_out
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.twin import csv_text
@@ -50,8 +51,8 @@ def write_tasks(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path, mode
     for line, row in rows if there else ():
         if row[f"{mode}_missing"]:
             notes.append(f"Missing: {line.model_title}, {line.title}: {row[f'{mode}_missing']}")
-    values = {"heads": [HEADS[task] for task in tasks], "groups": groups(rows, board, names), "notes": notes}
-    text = render(f"{stamp.name}.tex.j2", {"stamp": stamp} | values)
+    values = {"stamp": stamp, "heads": [HEADS[task] for task in tasks], "notes": notes}
+    text = render(f"{stamp.name}.tex.j2", values | {"pages": pages(groups(rows, board, names), each=2)})
     paths = [out.with_suffix(".tex"), out.with_suffix(".csv")]
     for path, content in zip(paths, (text, csv_text(frame)), strict=True):
         write_atomically(path, content)

@@ -13,7 +13,7 @@ from scbench.errors import UserError
 from scbench.stats import FLOOR_POINTS
 
 WIDTH = 7  # characters a score takes; one less where the terminal is narrow
-WIDE = 104  # characters from which on the budgets fit beside two modes
+WIDE = 112  # characters from which on the budgets fit beside two modes
 BESIDE = ("_low", "_high", "_n", "_p", "_best")  # what a table of scores has beside each number
 TEXTS = (
     "model",
@@ -51,7 +51,7 @@ def as_table(frame: pd.DataFrame, width: int = WIDE) -> Table:
 
 
 def _scores(frame: pd.DataFrame, wide: bool) -> Table:
-    each = WIDTH if wide else WIDTH - 1
+    each = _width(wide)
     shown = frame[frame["profile"] == frame["profile"].iloc[0]]
     modes = [mode for mode in MODE_TITLES if f"{mode}_average" in shown]
     caption = _caption(shown, modes)
@@ -60,7 +60,8 @@ def _scores(frame: pd.DataFrame, wide: bool) -> Table:
     table.add_column("Method", no_wrap=True)
     if wide:
         table.add_column("Budget", no_wrap=True)
-    heads = "".join((head if wide else head[:4]).rjust(each) for head in HEADS.values())
+    # The line between columns stands before the first: in a narrow terminal a character that names need.
+    heads = "".join((head if wide else head[:4]).rjust(each) for head in HEADS.values())[not wide :]
     for mode in modes:
         table.add_column(f"{MODE_TITLES[mode].center(len(heads))}\n{heads}", no_wrap=True)
     several = shown["model"].nunique() > 1
@@ -74,18 +75,22 @@ def _scores(frame: pd.DataFrame, wide: bool) -> Table:
         previous = section
         name = f"{row['title']}, {row['model']}" if several and row["floor"] else row["title"]
         budget = [Text(str(row["budget"]))] if wide else []
-        cells = [_cells(row, mode, each) for mode in modes]
+        cells = [_cells(row, mode, wide) for mode in modes]
         table.add_row(Text(name), *budget, *cells, style="dim" if row["floor"] else None)
     return table
 
 
-def _cells(row: dict, mode: str, width: int) -> Text:
-    text = Text()
+def _cells(row: dict, mode: str, wide: bool) -> Text:
+    text, width = Text(), _width(wide)
     for column in HEADS:
         value = row[f"{mode}_{column}"]
         shown = "–" if pd.isna(value) else f"{value:.1f}"
         text.append(shown.rjust(width), style="bold" if column == "average" and not row["floor"] else "")
-    return text
+    return text if wide else text[1:]
+
+
+def _width(wide: bool) -> int:
+    return WIDTH if wide else WIDTH - 1
 
 
 def _caption(shown: pd.DataFrame, modes: list[str]) -> Text:

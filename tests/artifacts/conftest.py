@@ -74,6 +74,7 @@ def fake_scores(board: Board) -> pd.DataFrame:
                                 "subtask": subtasks[(turn - 1) % len(subtasks)],
                                 "score_strict": strict,
                                 "score_compat": min(1.0, strict + (rng.random() < 0.1)),
+                                "score_quirks": "{}",
                                 "kv_bytes": 1000 if line.memory == "O(n)" else 125,
                                 "kv_bytes_dense": 500,
                                 "keys_attended": 4 * (100 if line.memory == "O(n)" else 15),

@@ -118,7 +118,7 @@ def test_what_a_reader_sees_of_a_task_is_in_the_lineage_and_in_the_rules_digest(
 
 def test_a_methods_title_is_in_the_lineage_and_in_the_rules_digest(study, monkeypatch):
     before = lineage_after(study), rule_digests()
-    monkeypatch.setattr(METHODS["snapkv"], "title", "Renamed")
+    monkeypatch.setattr(METHODS["full"], "title", "Renamed")
     assert_all_differ(study, *before)
 
 

@@ -33,7 +33,7 @@ def test_every_artifact_says_its_kind_its_files_and_its_source(found):
         assert found.name.startswith(found.kind)
     files = {"table": (".tex", ".csv"), "figure": (".pdf", ".png", ".csv"), "report": (".md", ".json")}
     assert found.suffixes == files[found.kind]
-    assert found.needs in ("scores", "sessions", "registry")
+    assert found.needs in ("scores", "answers", "histories", "sessions", "attention", "registry")
 
 
 def of(needs):
@@ -83,7 +83,11 @@ def test_an_edited_template_changes_the_digest_of_its_table_alone(tmp_path, monk
 
 @pytest.mark.parametrize(
     ("edited", "expected"),
-    [("scbench.prompts", of("sessions")), ("scbench.stats", of("scores") - {"budgets"}), ("scbench.plan", set())],
+    [
+        ("scbench.prompts", of("sessions")),
+        ("scbench.stats", (of("scores") | of("histories")) - {"budgets"}),
+        ("scbench.plan", set()),
+    ],
 )
 def test_an_edited_module_changes_the_digests_of_what_goes_through_it(edited, expected, monkeypatch):
     before = {name: found.code_digest() for name, found in ARTIFACTS.items()}

@@ -18,8 +18,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from scbench.artifacts import ARTIFACTS
+from scbench.artifacts.catalogue import catalogue
 from scbench.canonical import digest_file
 from scbench.places import ROOT
+from tests.browser import browser, walk
 from tests.provenance.stable import stable_bytes
 
 TREE = ("Snakefile", "config.yaml", "rules", "scbench", "scripts", "resources", "studies", "local", "slurm", "envs")
@@ -31,6 +33,30 @@ STUDY = yaml.safe_load((ROOT / "studies" / "smoke.yaml").read_text())
 STUDY["data"] |= {"sessions": SESSIONS, "turns": TURNS}
 TARGETS = ("figures/table2.tex", "figures/table2.csv", "figures/table4.tex", "figures/table4.csv")
 TARGETS += ("figures/figure3.pdf", "figures/figure3.png")
+
+
+# Through the report's menu to each category and each artifact in it: label -> the size of what is opened.
+SHOWN = """async rest => {
+  const links = () => [...document.querySelectorAll("nav a")];
+  const found = {};
+  for (const category of Object.keys(categories)) {
+    links().find(link => link.textContent.trim() === category).click();
+    await rest();
+    const rows = [...document.querySelectorAll("nav tr")].filter(row => row.querySelector("td"));
+    found[category] = {};
+    for (const row of rows) {
+      row.querySelector("a").click();
+      await rest();
+      const page = document.querySelector("#app iframe");
+      const picture = [...document.querySelectorAll("#app img")].find(image => !image.closest("nav"));
+      const size = page ? page.src.length : picture ? picture.naturalWidth : 0;
+      found[category][row.querySelector("td").innerText.trim()] = size;
+    }
+    links().find(link => link.textContent.trim() === "Results").click();
+    await rest();
+  }
+  return found;
+}"""
 
 
 class Clone:
@@ -58,7 +84,8 @@ class Clone:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.path,
-            env=environment | {"OMP_NUM_THREADS": "1"},
+            # The document has tests of its own; here it would cost every run seconds.
+            env=environment | {"OMP_NUM_THREADS": "1", "LUALATEX": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -188,6 +215,21 @@ def test_each_context_is_prefilled_once_for_all_methods_that_start_dense(undistu
     assert re.search(rf"dense_prefills {2 * SESSIONS * 2}$", log, re.MULTILINE), log
 
 
+def test_the_report_shows_every_artifact_by_category_in_a_browser(undisturbed: Clone, tmp_path: Path):
+    browser()  # before the seconds that the report takes
+    undisturbed.build("views")
+    undisturbed.snakemake("views", "--profile", "local", "--configfile=test.yaml", "--report", "report.html")
+    found, errors = walk(undisturbed.path / "report.html", SHOWN, tmp_path)
+    assert not errors
+    expected: dict[str, list[str]] = {}
+    for entry in catalogue():
+        expected.setdefault(entry.category, []).append(re.sub(r" (\d)$", r" 0\1", entry.label))
+    assert {category: sorted(found[category]) for category in found} == {
+        category: sorted(labels) for category, labels in expected.items()
+    }
+    assert min(size for shown in found.values() for size in shown.values()) > 500  # pixels or characters
+
+
 def test_again_there_is_nothing_to_do(undisturbed: Clone):
     assert "Nothing to be done" in undisturbed.build()
 
@@ -213,7 +255,10 @@ def test_without_sharing_the_same_tokens_come_out(undisturbed: Clone, tmp_path: 
 
 
 SHOWING_SCORES = {
-    f"{step}_{name}" for name, artifact in ARTIFACTS.items() if artifact.needs == "scores" for step in ("make", "offer")
+    f"{step}_{name}"
+    for name, artifact in ARTIFACTS.items()
+    if artifact.needs in ("scores", "answers", "histories")
+    for step in ("make", "offer")
 }
 EDITS = {
     "a metric": (
@@ -224,7 +269,8 @@ EDITS = {
     "a kernel": (
         "scbench/kv/attention.py",
         lambda source: source + "\nWARPS = 4\n",
-        {"check_baseline_minilm", "infer_minilm-000", "score"} | SHOWING_SCORES,
+        {"check_baseline_minilm", "infer_minilm-000", "infer_attention", "make_figure6", "offer_figure6", "score"}
+        | SHOWING_SCORES,
     ),
     "a figure": (
         "scbench/artifacts/figure3.py",

@@ -1,0 +1,14 @@
+"""Table 8: string retrieval, asked as a single question, as requests and turn by turn (appendix).
+
+The single questions are ours, in place of other benchmarks: `scbench.artifacts.questiontable`.
+"""
+
+from functools import partial
+
+from scbench import stats
+from scbench.artifacts.questiontable import question_frame, write_questions
+
+TASKS = stats.CATEGORIES["string"]
+
+frame = partial(question_frame, tasks=TASKS)
+write = partial(write_questions, tasks=TASKS)
