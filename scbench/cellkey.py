@@ -42,6 +42,7 @@ def fields(study: Study, cell: Cell) -> dict[str, Any]:
         "query_aware": study.query_aware if cell.mode == "multi_request" else None,
         "new_tokens": {name: TASKS[name].max_new_tokens[scale] for name in TASKS[cell.task].subtasks if name in TASKS},
         "dtype": study.execution.dtype,
+        "prefill_chunk": study.execution.prefill_chunk,
         "libraries": dict(_versions()),
         "code": {"core": _core_digest(), "method": _method_digest(cell.row)},
         **_engine_fields(study.engine_of(cell.model), cell.model),

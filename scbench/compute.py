@@ -8,6 +8,7 @@ from typing import Any
 
 from scbench import engines
 from scbench.cellkey import device_name, prompt_limit
+from scbench.errors import UserError
 from scbench.journal import Turns
 from scbench.methods import Method, make
 from scbench.models import Model
@@ -48,6 +49,7 @@ class Computer:
         execution = study.execution
         how = {"threads": execution.threads, "device": self._device, "dtype": execution.dtype, "ranks": ranks}
         self.engine = engines.load(model.spec() | {"engine": study.engine_of(model)}, **how)
+        self.engine.prefill_chunk = execution.prefill_chunk
         for row in study.rows(model):
             # What it loads for that is no session's cost, and is refused before the first.
             make(row.method, row.settings, study.context_tokens).shorten("", self._device)
@@ -58,11 +60,24 @@ class Computer:
         return asdict(self.engine.counters)
 
     def compute(self, session: Session, cells: Sequence[Cell]) -> list[tuple[Cell, Turns, list[Observation]]]:
-        """The turns of `session` in each of `cells` (one model and task), which share what they can."""
-        return [
-            (cell, self._turns(turns, encoded), self._observe(session, cell, turns, seconds))
-            for cell, encoded, turns, seconds in self.answers(session, cells)
-        ]
+        """The turns of `session` in each of `cells` (one model and task), which share what they can.
+
+        Raises UserError where a GPU's memory does not suffice.
+        """
+        import torch
+
+        try:
+            return [
+                (cell, self._turns(turns, encoded), self._observe(session, cell, turns, seconds))
+                for cell, encoded, turns, seconds in self.answers(session, cells)
+            ]
+        except torch.OutOfMemoryError as error:
+            # Tried again here with smaller passes, the session would have other last bits than the others.
+            what = f"{self._model.name}, {session.task}: {' '.join(str(error).split())[:120]}"
+            raise UserError(
+                f"{self.study.origin}: execution.prefill_chunk: {self.engine.prefill_chunk} tokens in one pass are too "
+                f"many for this GPU's memory ({what}); set fewer, or more gpus for the model in the lock of models"
+            ) from error
 
     def answers(
         self, session: Session, cells: Sequence[Cell]

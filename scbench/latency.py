@@ -173,10 +173,13 @@ def load(study: Study, model: Model) -> "TransformersEngine":
     machine = {"threads": execution.threads, "device": execution.device, "dtype": execution.dtype}
     if shape is None:
         model.verify()
-        return engines.load(model.spec(), **machine)
-    from scbench.engines.random_weights import RandomWeightsEngine
+        engine = engines.load(model.spec(), **machine)
+    else:
+        from scbench.engines.random_weights import RandomWeightsEngine
 
-    return RandomWeightsEngine({"name": model.name, "shape": shape}, **machine)
+        engine = RandomWeightsEngine({"name": model.name, "shape": shape}, **machine)
+    engine.prefill_chunk = execution.prefill_chunk
+    return engine
 
 
 def fields(study: Study, model: Model, row: Row, protocol: Protocol) -> dict[str, Any]:
@@ -186,6 +189,7 @@ def fields(study: Study, model: Model, row: Row, protocol: Protocol) -> dict[str
         "model": shape_of(model) or trainkey.planned(model),
         "method": {"method": row.method} | resolve(study, row),
         "dtype": study.execution.dtype,
+        "prefill_chunk": study.execution.prefill_chunk,
         "libraries": {name: version(name) for name in LIBRARIES},
         "code": codedigest.digest((*CORE_MODULES, *find(row.method).modules, *CODE)),
     }

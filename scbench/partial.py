@@ -35,9 +35,7 @@ def make_partial(name: str, config: Path, out: Path) -> list[Path]:
     wanted = artifact(name, "table")
     wanted.files(out)
     if wanted.needs != "scores":
-        raise UserError(
-            f"--name {name}: is not made from scores; ask for the final table, which waits for no inference"
-        )
+        raise UserError(f"--name {name}: is made from {wanted.needs}, not from scores alone; ask for the final table")
     plan = make_plan(read_study(config))
     study, board = plan.study, read_board(plan.study)
     parts = [part for shard in plan.shards for part in plan.parts(shard)]

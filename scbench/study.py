@@ -66,7 +66,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Execution:
-    """How the work is cut into jobs and run; of these keys `engine`, `dtype`, `threads` and `device` decide results."""
+    """How the work is cut into jobs and run.
+
+    Of these keys `engine`, `dtype`, `prefill_chunk`, `threads` and `device` decide results.
+    """
 
     engine: str
     granularity: str
@@ -74,6 +77,7 @@ class Execution:
     max_shard_minutes: float
     threads: int
     device: str
+    prefill_chunk: int
     dtype: str
 
 

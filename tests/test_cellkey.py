@@ -25,6 +25,7 @@ KEY_FIELDS = {
     "prompts": {"prompts": "compat"},
     "dtype": {"execution": {"dtype": "bfloat16"}},
     "threads": {"execution": {"threads": 2}},
+    "tokens of a pass": {"execution": {"prefill_chunk": 512}},
 }
 
 

@@ -47,5 +47,5 @@ def test_what_a_stopped_job_finished_counts_beside_whole_cells():
 
 
 def test_what_is_not_made_from_scores_is_refused():
-    with pytest.raises(UserError, match="table2: is not made from scores"):
+    with pytest.raises(UserError, match="table2: is made from sessions, not from scores alone"):
         make_partial("table2", CONFIG, OUT.with_name("table2.tex"))

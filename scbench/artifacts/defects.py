@@ -48,8 +48,8 @@ ASKED = (
 )
 LEGEND = (
     "Strict: the corrected score in percent, averaged over the methods. Change: points that the quirk alone adds, with "
-    "half of the width of the 95 % interval of the difference on the same sessions. Turns: share of the turns whose "
-    "score it changes, in percent"
+    "half of the width of the 95 % interval of the difference on the same sessions (too narrow where few turns "
+    "change, and nothing where all sessions change alike). Turns: share of the turns whose score it changes, in percent"
 )
 END = "B17 as if every answer that ended of itself closed with the end token of Llama-3.1"
 NEEDS_RUN = "Not measured, as they change what is asked and need a run with prompts: compat (B16: no profile has it)"

@@ -22,8 +22,11 @@ from scbench.errors import UserError
 class LoadedModel:
     """What engines that run a model of transformers have in common: a model and its tokenizer on one device.
 
+    prefill_chunk: tokens of one forward pass over a first prompt, at most: bounds the activations of long ones.
     ranks: processes that each hold a part of the weights (`scbench.engines.parallel`); all make the same calls.
     """
+
+    prefill_chunk = 4096
 
     def __init__(self, spec: Mapping[str, Any], *, threads: int, device: str, dtype: str, ranks: int = 1) -> None:
         """Load the checkpoint in `spec["path"]`, or of several ranks this one's part of it."""

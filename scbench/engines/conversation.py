@@ -18,9 +18,6 @@ from scbench.engines.together import Part, Together
 from scbench.kv import Counters, KVShape, KVStore, Mark
 from scbench.methods import Method
 
-CHUNK = 4096
-"""Tokens of one forward pass over a first prompt, at most: bounds the activations of long ones."""
-
 
 @dataclass(slots=True)
 class EngineCounters:
@@ -50,6 +47,7 @@ class Engine(Protocol):
     clock: Callable[[], float]
     shape: KVShape
     chunks: ChunkCache
+    prefill_chunk: int
 
     @property
     def rotary(self) -> Rotary: ...
@@ -147,7 +145,7 @@ class Conversation:
         if dense and ids:
             counters.dense_prefills += self.store.length == 0
             counters.dense_prefill_tokens += len(ids)
-        step = max(1, len(ids)) if self.store.method.whole_prompt else CHUNK
+        step = max(1, len(ids)) if self.store.method.whole_prompt else self._engine.prefill_chunk
         for start in range(0, len(ids), step):
             self._feed(ids[start : start + step], self.store.prefill)
 
@@ -223,7 +221,8 @@ class Conversation:
             return ()
         began = self._engine.clock()
         context = max(0, self.store.total - question)
-        self.store.method.assemble(Assembler(self._engine, self.store, self._collected, context, CHUNK))
+        chunk = self._engine.prefill_chunk
+        self.store.method.assemble(Assembler(self._engine, self.store, self._collected, context, chunk))
         self._prompt.seconds += self._engine.clock() - began
         self._prompt.tokens += self.store.length
         return self._collected[self.store.length :]
