@@ -18,6 +18,7 @@ from scbench.provenance import ledger
 from scbench.provenance.settings import record_study
 from scbench.raw import needs, read_sources
 from scbench.schema import read_yaml
+from scbench.status import running_jobs
 from scbench.store import check_writable, writing
 from scbench.study import history_rows, load_study
 
@@ -46,6 +47,8 @@ PLAN = PLANS[0]
 STUDY = PLAN.study
 TRAINABLE = {name: model for name, model in read_models().items() if model.recipe}
 ENVIRONMENT = f"{workflow.basedir}/envs/{'cpu' if all(model.gpus == 0 for model in STUDY.models) else 'gpu'}.yaml"
+# vLLM's pins are its own.
+INFERENCE_ENVIRONMENT = f"{workflow.basedir}/envs/vllm.yaml" if STUDY.execution.engine == "vllm" else ENVIRONMENT
 
 
 wildcard_constraints:
@@ -80,6 +83,12 @@ def start_run():
             text = json.dumps(study.resolved(), indent=2, ensure_ascii=False) + "\n"  # the rows keep their order
             with writing(path):
                 if not os.path.isfile(path) or open(path, encoding="utf-8").read() != text:
+                    # It would write answers of the settings it began with over those of this run.
+                    if os.path.isfile(path) and (jobs := running_jobs(study.name)):
+                        raise UserError(
+                            f"{path}: {jobs[0]} still runs, begun by another run of {study.name} with other settings; "
+                            "let it end or cancel it, or give this study another name (`study:`)"
+                        )
                     write_atomically(path, text)
                 record_study(path, workflow.overwrite_configfiles or [f"{workflow.basedir}/config.yaml"])
     except UserError as error:

@@ -18,7 +18,7 @@ for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
         log:
             f"logs/{STUDY.name}/infer/{job_name(plan, shard.name)}.log",
         conda:
-            ENVIRONMENT
+            INFERENCE_ENVIRONMENT
         threads: STUDY.execution.threads
         resources:
             **job_resources(shard.model, plan.minutes(shard)),
