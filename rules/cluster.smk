@@ -9,8 +9,8 @@ SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not N
 def largest_requests():
     """What each model's longest job asks for at its first attempt."""
     minutes = {model.name: 0 for model in STUDY.models}
-    for shard in PLAN.shards:
-        minutes[shard.model.name] = max(PLAN.minutes(shard), minutes[shard.model.name])
+    for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
+        minutes[shard.model.name] = max(plan.minutes(shard), minutes[shard.model.name])
     return [
         cluster.Request(model.name, model.gpus, model.mem_mb, minutes[model.name], STUDY.execution.threads)
         for model in STUDY.models

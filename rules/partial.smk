@@ -17,8 +17,11 @@ rule make_partial:
         ENVIRONMENT
     params:
         config=places.study_file(STUDY.name),
-        # Once more of it is finished, the table is another one.
+        # Once more of it is finished, or the study or its code changed, the table is another one.
         finished=lambda wildcards: study_status(PLAN).done,
+        digest=lambda wildcards: digest_value(
+            [identity.digest(ARTIFACTS[wildcards.table], STUDY), *(cell_digest(STUDY, cell) for cell in PLAN.cells)]
+        ),
     shell:
         "python -m scripts.make_partial --name {wildcards.table:q} --config {params.config:q} --out {output.tex:q} "
         "> {log:q} 2>&1"

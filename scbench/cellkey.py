@@ -23,6 +23,8 @@ from scbench.tasks import TASKS
 from scbench.versions import version
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu")
+SIXTEEN_BIT = {"amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16", "avx_ne_convert"}
+"""Instructions for numbers of 16 bits, as Linux names them in /proc/cpuinfo."""
 
 
 def fields(study: Study, cell: Cell) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def machine(study: Study) -> dict[str, Any]:
     These count where they compute: on a CPU neither Triton nor flash-attn decides anything.
     """
     if device_name(study.execution.device) == "cpu":
-        return {"device": f"{platform.machine()} {_vector_instructions()}", "threads": study.execution.threads}
+        instructions = _vector_instructions(study.execution.dtype)
+        return {"device": f"{platform.machine()} {instructions}", "threads": study.execution.threads}
     import torch
 
     from kernels import flash
@@ -86,13 +89,15 @@ def device_name(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _vector_instructions() -> str:
-    """What PyTorch's CPU kernels are chosen by; the widest set decides the order of sums."""
+def _vector_instructions(dtype: str) -> str:
+    """What PyTorch's CPU kernels are chosen by: the widest set, and of 16 bits those that multiply them, decide the
+    order of sums."""
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
+    own = " ".join(["", *sorted(flags & SIXTEEN_BIT)]) if dtype != "float32" else ""
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"} <= flags:
-        return "avx512"
-    return "avx2" if {"avx2", "fma"} <= flags else "baseline"
+        return f"avx512{own}"
+    return f"avx2{own}" if {"avx2", "fma"} <= flags else "baseline"
 
 
 def prompt_limit(study: Study, model: Model) -> int:

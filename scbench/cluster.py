@@ -68,7 +68,9 @@ def check(requests: Iterable[Request], wanted: Mapping[str, str]) -> int:
     wanted: what every job asks for besides, of the names in COMMON. Returns the memory of the largest node that jobs
     may have, in MB.
     """
-    partitions = read_partitions(_ask("sinfo", "--noheader", "--format=%R|%l|%m|%c|%G"), wanted.get("gpu_model"))
+    # Without --exact, nodes of several sizes are one line with the size of the smallest.
+    shown = _ask("sinfo", "--noheader", "--exact", "--format=%R|%l|%m|%c|%G")
+    partitions = read_partitions(shown, wanted.get("gpu_model"))
     known = list(dict.fromkeys(partition.name for partition in partitions))
     named = wanted["slurm_partition"].split(",") if "slurm_partition" in wanted else []
     for name in named:
@@ -85,7 +87,7 @@ def check(requests: Iterable[Request], wanted: Mapping[str, str]) -> int:
 
 
 def read_partitions(text: str, gpu_model: str | None = None) -> list[Partition]:
-    """The lines of `sinfo --format=%R|%l|%m|%c|%G`; of the GPUs those of `gpu_model` alone, where it is given."""
+    """The lines of `sinfo --exact --format=%R|%l|%m|%c|%G`; of the GPUs those of `gpu_model` alone, where given."""
     kind = f":{re.escape(gpu_model)}" if gpu_model else "(?::[^:,()]+)?"
     partitions = []
     for line in text.splitlines():

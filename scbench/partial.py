@@ -1,7 +1,7 @@
 """A table of what is finished so far, while the rest is still computed; never to be taken for the final one."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from scbench.artifacts.board import read_board
 from scbench.artifacts.identity import identity
 from scbench.artifacts.scored import read_scores
 from scbench.artifacts.stamp import make_stamp
-from scbench.canonical import canonical_json, write_atomically
+from scbench.canonical import canonical_json, digest_file, write_atomically
 from scbench.errors import UserError
-from scbench.plan import Part, Plan, make_plan
+from scbench.plan import Part, Plan, Shard, make_plan
 from scbench.progress import read_state
-from scbench.provenance import lineage, record
+from scbench.provenance import lineage, record, sidecar_path
+from scbench.provenance.sidecar import BadSidecar, read_sidecar
 from scbench.scoring.table import score_files
 from scbench.sessions import read_sessions
 from scbench.shard import session_results
@@ -39,7 +40,9 @@ def make_partial(name: str, config: Path, out: Path) -> list[Path]:
     plan = make_plan(read_study(config))
     study, board = plan.study, read_board(plan.study)
     parts = [part for shard in plan.shards for part in plan.parts(shard)]
-    written = [part for part in parts if Path(part.path).is_file()]
+    made = [Path(places.sessions_file(study.name, task)) for task in study.tasks]
+    sessions = {path.as_posix(): digest_file(path) for path in made if path.is_file()}
+    written = [part for shard in plan.shards for part in _written(plan, shard, sessions)]
     with tempfile.TemporaryDirectory() as directory:
         stored = Path(directory, "stored.jsonl")
         write_atomically(stored, "".join(f"{canonical_json(result)}\n" for result in _stored(plan, written, parts)))
@@ -59,6 +62,27 @@ def make_partial(name: str, config: Path, out: Path) -> list[Path]:
         files = module.write(module.frame(scores, board), board, stamp, out)
         record(files, inputs, decided, libraries=wanted.libraries)
     return files
+
+
+def _written(plan: Plan, shard: Shard, sessions: Mapping[str, str]) -> list[Part]:
+    """The parts of `shard` that are there and hold what it would write today; any other the next run makes again.
+
+    sessions: sha256 of the session files by path.
+    """
+    if not any(Path(part.path).is_file() for part in plan.parts(shard)):
+        return []
+    return [part for part in plan.parts(shard.on(shard.model.found())) if _is_current(plan.study, part, sessions)]
+
+
+def _is_current(study: Study, part: Part, sessions: Mapping[str, str]) -> bool:
+    """Whether the results of a part are those of its study, code and sessions as they are now, by its sidecar."""
+    try:
+        sidecar = read_sidecar(sidecar_path(part.path))
+        identity = sidecar["identity"]
+        same = identity["key"] == cellkey.key(study, part.cell, identity["fields"]["machine"])
+        return same and all(sessions.get(entry["path"]) == entry["sha256"] for entry in sidecar["inputs"])
+    except (OSError, BadSidecar, KeyError):
+        return False
 
 
 def _stored(plan: Plan, written: Iterable[Part], parts: Iterable[Part]) -> Iterable[dict[str, Any]]:

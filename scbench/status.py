@@ -136,6 +136,13 @@ def study_status(plan: Plan, prefix: str = "") -> StudyStatus:
     )
 
 
+def running_jobs(study: str) -> list[str]:
+    """The inference jobs that run now for the study of that name, whatever its plan says by now."""
+    alive = _alive()
+    files = Path(places.progress_file(study, "x")).parent.glob("*.json")
+    return sorted(path.stem for path in files if _runs(read_state(path), alive))
+
+
 def _job(
     plan: Plan, shard: Shard, total: int, complete: bool, log: Path, rule: str, alive: Sequence[tuple[str, int]]
 ) -> JobStatus:
@@ -188,11 +195,18 @@ def _ended(log: Path, rule: str, began: bool) -> tuple[str, str]:
     except OSError:
         lines = []
     last = lines[-1] if lines else ""
-    if last.startswith("error: ") or re.match(r"[\w.]*(Error|Exception)\b", last):
-        return "failed", last.removeprefix("error: ")
+    for words in (last,) if last.startswith("interrupted") else (last, _raised(lines)):
+        if words.startswith("error: ") or re.match(r"[\w.]*(Error|Exception)\b", words):
+            return "failed", words.removeprefix("error: ")
     if not began and not lines:
         return "waiting", ""
     return "stopped", _scheduler_words(rule) or (last if last.startswith("interrupted") else "")
+
+
+def _raised(lines: Sequence[str]) -> str:
+    """The first line of the exception that the last traceback ends with; CUDA's, say, have lines of advice below."""
+    begin = max((number for number, line in enumerate(lines) if line.startswith("Traceback (")), default=len(lines))
+    return next((line for line in lines[begin + 1 :] if not line[0].isspace()), "")
 
 
 def _scheduler_words(rule: str) -> str:

@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> dict[str, Any]:
     """What both protocols took for `count` sessions of each task, on the study's first model.
 
-    Raises UserError for a label that the study does not have, for a study that is not asked the published way, and
-    where full attention does not answer alike.
+    Raises UserError for a label that the study does not have, for a study that is not asked the published way, for a
+    model that one process cannot run by the engine transformers, and where full attention does not answer alike.
     """
     from scbench.compute import Computer
 
@@ -71,6 +71,11 @@ def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> di
         raise UserError(
             f"{study.origin}: history {study.history}, query_aware {study.query_aware}; compare a study "
             "with golden history and query_aware: false"
+        )
+    if (engine := study.engine_of(study.models[0])) != "transformers" or study.models[0].gpus > 1:
+        raise UserError(
+            f"{study.origin}: protocols are compared by the engine transformers in one process, but its first model, "
+            f"{study.models[0].name}, has engine {engine} and {study.models[0].gpus} GPUs; let another model be first"
         )
     model = study.models[0].found()
     study = replace(study, models=(model, *study.models[1:]))

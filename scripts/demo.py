@@ -85,6 +85,7 @@ def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
         asked = len(checks) * baseline.QUERIES * len(baseline.floors(study))
         check = bars.add_task("baseline", total=asked, unit="queries", visible=bool(checks))
         bar = bars.add_task("inference", total=total, unit="session cells")
+        began = time.time()
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         done, said = 0, time.monotonic()
         try:
@@ -103,15 +104,15 @@ def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
         if process.returncode == 0 and done:
             bars.update(bar, completed=total)
     if process.returncode:
-        raise UserError(_why(process.returncode, study.name))
+        raise UserError(_why(process.returncode, study.name, began))
 
 
-def _why(status: int, study: str) -> str:
-    """What stopped the workflow: the sentences that its jobs left, else the end of its log."""
-    logs = [LOG, *sorted(Path("logs", study).rglob("*.log"))]
-    lines = [line for path in logs for line in path.read_text(encoding="utf-8").splitlines()]
+def _why(status: int, study: str, began: float) -> str:
+    """What stopped the workflow: the sentences that its jobs left since `began`, else the end of its log."""
+    logs = [LOG, *(path for path in sorted(Path("logs", study).rglob("*.log")) if path.stat().st_mtime >= began)]
+    lines = [line for path in logs for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     said = list(dict.fromkeys(line for line in lines if line.startswith("error: ")))
-    tail = [line[:TAIL_WIDTH] for line in LOG.read_text(encoding="utf-8").splitlines()[-TAIL_LINES:]]
+    tail = [line[:TAIL_WIDTH] for line in LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]]
     how = f"was killed by signal {-status}" if status < 0 else "stopped"
     last = "Finished sessions are kept: run the same command again to go on."
     return "\n".join([f"the workflow {how}; its log is {LOG}", *(said or tail), last])

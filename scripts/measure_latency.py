@@ -110,6 +110,11 @@ def _model(study: Study, name: str | None) -> Model:
             f"--model {model.name}: latency is measured of the engine transformers, and the study runs it by {engine}; "
             "choose another model, or leave execution.engine out"
         )
+    if model.gpus > 1:
+        raise UserError(
+            f"--model {model.name}: latency is measured in one process, and {model.name} needs {model.gpus} GPUs; "
+            "choose another model"
+        )
     return model.found()
 
 

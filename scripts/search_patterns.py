@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scbench import patternsearch
 from scbench.canonical import write_atomically
+from scbench.errors import UserError
 from scbench.models import LOCK, Model, read_models
 from scbench.provenance import record
 from scbench.schema import unknown
@@ -36,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def search(model: Model, tokens: int, out: str | Path, **machine: str | int) -> None:
     """Write the patterns of `model` at `tokens` tokens, and their sidecar."""
+    if model.engine != "transformers":
+        raise UserError(
+            f"--model {model.name}: engine {model.engine}, a model without attention in every layer, so that there are "
+            "no heads to search; choose a model of engine transformers"
+        )
     found = patternsearch.search(model, tokens, token_counter(model), **machine)
     with writing(out):
         write_atomically(out, json.dumps(found, indent=1) + "\n")

@@ -67,7 +67,7 @@ def summary(status: StudyStatus) -> list[str]:
     if any(job.gpus for job in status.jobs):
         lines.append(hours(status, gpu=True))
     eta = status.eta
-    lines.append(f"left at this pace: {clock(eta)}" if eta is not None else "nothing runs at the moment")
+    lines.append(f"left at this pace: {clock(eta)}" if eta is not None else "no inference job runs at the moment")
     return lines
 
 

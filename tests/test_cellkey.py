@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,18 @@ def test_the_kind_of_machine_is_in_the_key():
     plan = plan_of()
     here = cellkey.machine(plan.study)
     assert cellkey.key(plan.study, plan.cells[0], here) != cellkey.key(plan.study, plan.cells[0], {"device": "another"})
+
+
+def test_instructions_of_16_bits_count_where_these_are_computed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(cellkey, "Path", lambda _: cpuinfo)
+    told = {}
+    for dtype in ("float32", "bfloat16"):
+        for more in ("", " amx_bf16"):
+            cpuinfo.write_text(f"flags : fma avx2{more} sse2")
+            told[dtype, more] = cellkey._vector_instructions(dtype)
+    assert told["float32", ""] == told["float32", " amx_bf16"] == told["bfloat16", ""] == "avx2"
+    assert told["bfloat16", " amx_bf16"] == "avx2 amx_bf16"
 
 
 def test_fields_are_json_and_name_the_layout_of_the_store(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import pytest
 
 from scbench import places
 from scbench.errors import UserError
+from scbench.models import read_models
 from scbench.study import Row, read_study
 from scripts import compare_protocols
 
@@ -53,6 +54,12 @@ def test_rows_that_the_published_protocol_has_no_way_to_run_are_left_out(study):
 def test_what_cannot_be_compared_is_refused(study, changes, labels, count, message):
     with pytest.raises(UserError, match=message):
         compare_protocols.compare(dataclasses.replace(study, **changes), count, labels)
+
+
+@pytest.mark.parametrize("name", ["jamba", "qwen2_5_72b"])
+def test_models_that_one_process_cannot_run_are_refused(study, name):
+    with pytest.raises(UserError, match=f"engine transformers in one process, but its first model, {name}, has"):
+        compare_protocols.compare(dataclasses.replace(study, models=(read_models()[name],)), 1)
 
 
 def test_no_sessions_are_refused():

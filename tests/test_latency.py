@@ -177,9 +177,13 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_loaded(options, m
         command({"full": {}}, options=options)
 
 
-def test_another_engine_is_refused():
-    with pytest.raises(UserError, match="jamba: latency is measured of the engine transformers"):
-        measure_latency.main(["--config", str(ROOT / "studies" / "paper.yaml"), "--model", "jamba"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("jamba", "jamba: latency is measured of the engine transformers"), ("llama_3_1_70b", "needs 4 GPUs")],
+)
+def test_models_that_one_process_cannot_run_by_the_engine_transformers_are_refused(name, message):
+    with pytest.raises(UserError, match=message):
+        measure_latency.main(["--config", str(ROOT / "studies" / "paper.yaml"), "--model", name])
 
 
 def test_a_model_without_files_and_without_a_shape_is_refused(command, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from scbench import places
 from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
 from scbench.partial import make_partial
-from tests.test_infer import FakeComputer
+from scbench.sessions import write_sessions
+from tests.test_infer import FakeComputer, sessions
 from tests.test_status import PLAN, TOTAL, here, run
 
 assert here  # the fixture that gives each test a directory with sessions
@@ -44,6 +46,20 @@ def test_what_a_stopped_job_finished_counts_beside_whole_cells():
     assert {row["method"] for row in rows} == {"full", "snapkv", "a_shape", "no_context"}
     sidecar = json.loads(Path(f"{OUT}.prov.json").read_text())
     assert sidecar["identity"]["partial"] == {"done": 7, "of": TOTAL}
+
+
+@pytest.mark.parametrize("changed", ["settings", "sessions"])
+def test_what_was_finished_before_the_study_or_its_sessions_changed_does_not_count(changed: str):
+    run(0, FakeComputer())
+    if changed == "settings":
+        study = replace(PLAN.study, execution=replace(PLAN.study.execution, dtype="bfloat16"))
+        write_atomically(CONFIG, canonical_json(study.resolved()))
+    else:
+        other = [replace(session, sid=f"other-{session.sid}") for session in sessions()]
+        write_sessions(places.sessions_file("smoke", "retr_kv"), other)
+    assert Path(PLAN.parts(PLAN.shards[0])[0].path).exists()
+    with pytest.raises(UserError, match="no session is finished yet"):
+        make_partial("table4", CONFIG, OUT)
 
 
 def test_what_is_not_made_from_scores_is_refused():

@@ -148,6 +148,7 @@ def test_a_part_of_a_composition_is_looked_at_too(tmp_path: Path):
         (["--model", "minllm", "--tokens", "256"], r"--model: 'minllm' is unknown; did you mean 'minilm'"),
         (["--model", "minilm", "--tokens", "5000"], r"--tokens 5000 is above the \d+ that minilm can take"),
         (["--model", "llama_3_1_8b", "--tokens", "256"], r"tokenizer\.json: missing"),
+        (["--model", "jamba", "--tokens", "256"], r"--model jamba: engine recurrent, .* no heads to search"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(arguments: list[str], words: str, tmp_path: Path):

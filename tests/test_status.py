@@ -13,7 +13,7 @@ from scbench.plan import Cell
 from scbench.progress import Progress
 from scbench.sessions import Session, write_sessions
 from scbench.shard import ShardRun
-from scbench.status import StudyStatus, study_status
+from scbench.status import StudyStatus, running_jobs, study_status
 from scripts import status as command
 from tests.test_infer import SESSIONS, FakeComputer, plan_of, sessions
 
@@ -93,12 +93,25 @@ def test_what_a_job_failed_of_is_its_last_words():
         run(0, FakeComputer(stop_after=1))
     write_atomically(LOGS / f"{PLAN.shards[0].name}.log", "loading minilm\nerror: the disk is full; free space\n\n")
     write_atomically(LOGS / f"{PLAN.shards[1].name}.log", "Traceback\nRuntimeError: out of luck\n")
+    advice = "torch.AcceleratorError: CUDA error: launch failure\nFor debugging consider CUDA_LAUNCH_BLOCKING=1\n"
+    trace = f"loading minilm\nTraceback (most recent call last):\n  File x, line 1\n    work()\n{advice}"
+    write_atomically(LOGS / f"{PLAN.shards[2].name}.log", trace)
     status = study_status(PLAN)
     assert [job.words for job in status.by_state["failed"]] == [
         "the disk is full; free space",
         "RuntimeError: out of luck",
+        "torch.AcceleratorError: CUDA error: launch failure",
     ]
-    assert (status.cells_failed, status.done) == (2, 1)
+    assert (status.cells_failed, status.done) == (3, 1)
+
+
+def test_an_interrupted_job_did_not_fail_whatever_was_told_on_the_way():
+    with pytest.raises(KeyboardInterrupt):
+        run(0, FakeComputer(stop_after=1))
+    told = "Exception ignored in: <function f>\nTraceback (most recent call last):\n  File x\nRuntimeError: y\n"
+    write_atomically(LOGS / f"{PLAN.shards[0].name}.log", f"{told}interrupted: what was finished is kept\n")
+    (job,) = study_status(PLAN).by_state["stopped"]
+    assert job.words == "interrupted: what was finished is kept"
 
 
 def test_a_job_that_slurm_ended_says_what_slurm_said():
@@ -127,6 +140,19 @@ def test_what_another_plans_job_said_does_not_count():
         data={"scale": "mini", "tokens": 256, "sessions": SESSIONS + 1, "turns": 2},
     )
     assert study_status(longer).done == 0
+
+
+def test_jobs_that_run_are_known_by_the_name_of_the_study_alone():
+    seen = []
+
+    class Looking(FakeComputer):
+        def compute(self, session: Session, cells: Sequence[Cell]) -> list:
+            seen.append(running_jobs("smoke"))
+            return super().compute(session, cells)
+
+    run(1, Looking())
+    assert seen == [[PLAN.shards[1].name]] * SESSIONS
+    assert running_jobs("smoke") == running_jobs("another") == []
 
 
 def test_the_command_shows_the_study_that_ran_last(capsys: pytest.CaptureFixture[str]):

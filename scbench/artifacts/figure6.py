@@ -1,7 +1,7 @@
 """Figure 6: where heads look while Retr.KV is answered turn by turn, and what two rows share (paper, Section 5).
 
-One session, the study's first model, exact attention, golden history. The heads are those that give the pair with the
-answer most attention, on average over the turns: a rule, no choice of ours.
+One session, the study's first model with attention in every layer, exact attention, golden history. The heads are those
+that give the pair with the answer most attention, on average over the turns: a rule, no choice of ours.
 """
 
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import csv
 import html
+import re
 from pathlib import Path
 
 from scbench.artifacts.markdown import as_html
@@ -42,8 +43,8 @@ def _table(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    try:
-        number = float(text)
-    except ValueError:
-        return f"<td>{html.escape(text)}</td>"
-    return f'<td class="n" title="{html.escape(text)}">{number:.6g}</td>'
+    """A cell: a decimal fraction is shown shortened, everything else, answers and whole numbers too, as it is."""
+    if re.fullmatch(r"-?\d+\.\d+(e[-+]?\d+)?", text, re.ASCII):
+        return f'<td class="n" title="{text}">{float(text):.6g}</td>'
+    side = ' class="n"' if re.fullmatch(r"-?\d+", text, re.ASCII) else ""
+    return f"<td{side}>{html.escape(text)}</td>"

@@ -16,7 +16,7 @@ import signal
 import tempfile
 import traceback
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import get_context
@@ -51,8 +51,18 @@ PATIENCE = timedelta(hours=2)
 def start_computer(study: Study, model: Model) -> Computer | ParallelComputer:
     """What computes the sessions of `model`: this process, or one for each GPU that the lock gives the model.
 
-    Raises UserError where this machine shows fewer GPUs.
+    Raises UserError where this machine shows fewer GPUs, or where the model does not fit on them.
     """
+    try:
+        return _computer(study, model)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"models.{model.name}.gpus: {model.gpus}, on which the model does not fit "
+            f"({' '.join(str(error).split())[:120]}); give it more in the lock, or GPUs with more memory"
+        ) from error
+
+
+def _computer(study: Study, model: Model) -> Computer | ParallelComputer:
     cuda = device_name(study.execution.device) == "cuda"
     ranks = model.gpus if cuda and study.engine_of(model) != "vllm" else 1  # vLLM starts processes of its own
     if ranks <= 1:
@@ -71,7 +81,7 @@ class ParallelComputer:
     def __init__(self, study: Study, model: Model, ranks: int) -> None:
         """Load the model. Raises UserError as `Computer` does, and for what no rank can do by itself."""
         for row in study.rows(model):
-            if make(row.method, row.settings, study.context_tokens).describe().get("patterns") is not None:
+            if _patterns(make(row.method, row.settings, study.context_tokens).describe()):
                 raise UserError(
                     f"methods.{row.label}.patterns: a file has the patterns of all heads, and {model.name} runs in "
                     f"{ranks} processes with some each; leave it out"
@@ -150,6 +160,12 @@ def together(ranks: Sequence[Computed], *, sum_bytes: bool) -> Computed:
             turns.append(turn)
         combined.append((cell, turns, observations))
     return combined
+
+
+def _patterns(settings: Mapping[str, Any]) -> bool:
+    """Whether `settings`, or those of a part of a composition, name a file of head patterns."""
+    parts = [settings, *(part for part in settings.values() if isinstance(part, Mapping))]
+    return any(part.get("patterns") is not None for part in parts)
 
 
 def _end(processes: Sequence[BaseProcess], meeting: Path) -> None:

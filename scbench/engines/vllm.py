@@ -32,6 +32,8 @@ LONGEST = 262_144
 """Tokens that room is made for at most, whatever longer context a model has: twice the paper's."""
 MARGIN = 8192
 """Tokens of follow-ups and answers that prompts as published do not count when they fill the context."""
+EXTENSIBLE = ("default", "llama3")
+"""Kinds of rotary frequencies that vllm tabulates for any number of positions; others end where they stretch to."""
 
 
 class VllmEngine:
@@ -44,8 +46,8 @@ class VllmEngine:
         cannot be read.
         """
         machine = Machine.of(threads, device, dtype)
-        # Read by vllm. One process and one request at a time compute the same bits again; lengths above the model's
-        # own are MARGIN's.
+        # Read by vllm. One process and one request at a time compute the same bits again; lengths above what a
+        # tokenizer states are MARGIN's.
         os.environ |= {
             "HF_HUB_OFFLINE": "1",
             "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",
@@ -72,7 +74,8 @@ class VllmEngine:
         longest = self._llm.llm_engine.vllm_config.model_config.max_model_len
         if len(ids) + limit > longest:
             raise UserError(
-                f"a prompt of {len(ids)} tokens with {limit} to answer is above the {longest} of the engine vllm"
+                f"a prompt of {len(ids)} tokens with {limit} to answer is above the {longest} that the engine vllm has "
+                "room for; set execution.engine: transformers, or prompts: clean, which cuts sessions to the context"
             )
         if first and not self._llm.reset_prefix_cache():
             raise RuntimeError("vllm did not empty its prefix cache")
@@ -106,6 +109,9 @@ class VllmEngine:
 
 def llm_options(spec: Mapping[str, Any], machine: Machine, config: PretrainedConfig) -> dict[str, Any]:
     """How vllm's `LLM` is made: no code and no generation settings of the checkpoint, one request at a time."""
+    room, overrides = _room(spec, config)
+    if spec.get("rope"):
+        overrides["rope_parameters"] = config.rope_parameters
     options = {
         "model": str(spec["path"]),
         "skip_tokenizer_init": True,
@@ -115,14 +121,26 @@ def llm_options(spec: Mapping[str, Any], machine: Machine, config: PretrainedCon
         "dtype": machine.dtype,
         "seed": 0,
         "tensor_parallel_size": max(1, spec.get("gpus", 1)) if machine.device.type == "cuda" else 1,
-        "max_model_len": min(spec.get("context", config.max_position_embeddings), LONGEST) + MARGIN,
+        "max_model_len": room,
         "max_num_seqs": 1,
         "enable_prefix_caching": True,
         "disable_log_stats": False,  # else no time of a first token is known
     }
-    if spec.get("rope"):
-        options["hf_overrides"] = {"rope_parameters": config.rope_parameters}
+    if overrides:
+        options["hf_overrides"] = overrides
     return options
+
+
+def _room(spec: Mapping[str, Any], config: PretrainedConfig) -> tuple[int, dict[str, Any]]:
+    """Tokens to make room for, and what of the configuration that takes: at positions beyond its table of rotary
+    frequencies, vllm computes NaN or reads what lies there."""
+    reach, rope = config.max_position_embeddings, getattr(config, "rope_parameters", None) or {}
+    room = min(spec.get("context", reach), LONGEST) + MARGIN
+    if rope.get("rope_type", "default") in EXTENSIBLE:
+        return room, {"max_position_embeddings": room} if room > reach else {}
+    if rope["rope_type"] == "yarn":
+        reach = int(rope["factor"] * rope["original_max_position_embeddings"])
+    return min(room, reach), {}
 
 
 def sampling_options(limit: int, stop_ids: Collection[int]) -> dict[str, Any]:

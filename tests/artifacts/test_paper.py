@@ -190,13 +190,14 @@ def test_the_template_fills_with_an_artifact_of_any_name():
 
 def test_pages_of_tables_and_reports_show_every_cell_as_text(tmp_path):
     table, report = tmp_path / "table4.csv", tmp_path / "claims.md"
-    table.write_text('task,score,note\nen_qa,0.123456789,"<b>x</b>\nsecond"\nzh_qa,,长\n')
+    table.write_text('task,score,note\nen_qa,0.123456789,"<b>x</b>\nsecond"\nzh_qa,,长\nmath_find,1e-07,00123456789\n')
     report.write_text(REPORT.replace("{long}", "<script>"))
     page = as_page(table, "Table <4>", "A & b")
     assert "<h1>Table &lt;4&gt;</h1><p>A &amp; b.</p>" in page
     assert '<td class="n" title="0.123456789">0.123457</td>' in page
     assert "<td>&lt;b&gt;x&lt;/b&gt;\nsecond</td>" in page and "<td>长</td>" in page
-    assert page.count("<tr>") == 3
+    assert '<td class="n">00123456789</td>' in page  # an answer stands as it was given
+    assert page.count("<tr>") == 4
     shown = as_page(report, "Claims", "")
     assert "<script>" not in shown and "<b>holds</b>" in shown and "<code>order: balanced</code>" in shown
     assert "<td>a | b &amp; c</td>" in shown and "<li>one: a_b</li>" in shown

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 
@@ -79,6 +80,15 @@ def test_fewer_gpus_than_the_model_has_parts_are_refused(monkeypatch):
         start_computer(study_of(full={}), read_models()["qwen2_5_72b"])
 
 
+def test_a_model_that_does_not_fit_is_told_of_in_a_sentence(monkeypatch):
+    def load(study, model):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n 2.00 GiB")
+
+    monkeypatch.setattr("scbench.engines.parallel.Computer", load)
+    with pytest.raises(UserError, match=r"models\.minilm\.gpus: 0, on which .*allocate 2\.00 GiB\); give it more"):
+        start_computer(study_of(full={}), read_models()["minilm"])
+
+
 def test_a_model_on_a_cpu_is_one_process(monkeypatch):
     model = replace(read_models()["minilm"], gpus=4)
     assert isinstance(start_computer(study_of(full={}), model), Computer)
@@ -96,5 +106,7 @@ def test_patterns_of_all_heads_are_refused(tmp_path):
     head = {"kind": "vertical_slash", "vertical": 1, "slash": 1}
     path = tmp_path / "patterns.json"
     path.write_text(json.dumps({"model": "minilm", "files": dict(model.files), "patterns": [[head] * 4] * 4}))
-    with pytest.raises(UserError, match=r"methods\.minference\.patterns: .*2 processes.*leave it out"):
-        ParallelComputer(study_of(minference={"patterns": str(path)}), model, 2)
+    given = {"patterns": str(path)}
+    for label, settings in {"minference": given, "minference+snapkv": {"minference": given}}.items():
+        with pytest.raises(UserError, match=rf"methods\.{re.escape(label)}\.patterns: .*2 processes.*leave it out"):
+            ParallelComputer(study_of(**{label: settings}), model, 2)

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from scbench import engines
 from scbench.engines.machine import Machine
-from scbench.engines.vllm import INSTALL, llm_options, sampling_options
+from scbench.engines.vllm import INSTALL, MARGIN, llm_options, sampling_options
 from scbench.errors import UserError
 from scbench.methods import make
 from scbench.modes import FULL, Request, run_session
@@ -164,6 +164,24 @@ def test_rotary_settings_of_the_lock_and_gpus_reach_it(spec):
     assert options["hf_overrides"] == {"rope_parameters": {"rope_theta": 1e4} | rope}
     assert options["tensor_parallel_size"] == 4
     assert not options.keys() - set(SIGNATURES["LLM"])
+
+
+@pytest.mark.parametrize(
+    ("positions", "rope", "room", "positions_there"),
+    [
+        (512, {"rope_type": "default"}, 512 + MARGIN, 512 + MARGIN),
+        (512, {"rope_type": "llama3", "factor": 8.0}, 512 + MARGIN, 512 + MARGIN),
+        (2**20, {"rope_type": "default"}, 512 + MARGIN, 2**20),
+        (128, {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}, 512, 128),
+        (512, {"rope_type": "linear", "factor": 2.0}, 512, 512),
+    ],
+    ids=["default", "llama3", "longer", "yarn", "linear"],
+)
+def test_room_is_made_for_positions_that_vllm_has_frequencies_of(spec, positions, rope, room, positions_there):
+    config = SimpleNamespace(rope_parameters=rope, max_position_embeddings=positions)
+    options = llm_options(spec, Machine(torch.device("cpu"), "float32", 1), config)
+    there = {"max_position_embeddings": positions} | options.get("hf_overrides", {})
+    assert (options["max_model_len"], there) == (room, {"max_position_embeddings": positions_there})
 
 
 def test_a_vllm_for_another_device_is_refused(spec, monkeypatch):
