@@ -42,5 +42,5 @@ def test_too_little_memory_of_a_gpu_is_said_with_what_helps(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(computer.engine, "forward", full)
-    with pytest.raises(UserError, match=r"my.yaml: execution.prefill_chunk: 128 .*2.00 GiB.*set fewer, or more gpus"):
+    with pytest.raises(UserError, match=r"my.yaml: execution.prefill_chunk: 128 .*2.00 GiB.*set fewer .*or more gpus"):
         computer.compute(session, cells)
