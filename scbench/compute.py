@@ -76,7 +76,7 @@ class Computer:
             what = f"{self._model.name}, {session.task}: {' '.join(str(error).split())[:120]}"
             raise UserError(
                 f"{self.study.origin}: execution.prefill_chunk: {self.engine.prefill_chunk} tokens in one pass are too "
-                f"many for this GPU's memory ({what}); set fewer (which helps neither recurrent models nor methods that "
+                f"many for this GPU's memory ({what}); set fewer (no help to recurrent models and to methods that "
                 "encode a prompt at once), or more gpus for the model in the lock of models"
             ) from error
 
