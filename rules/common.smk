@@ -227,7 +227,10 @@ def artifact_options(artifact):
         return []
     if artifact.needs == "attention":
         return ["--attention"]
-    return ["--tokenizer", str(STUDY.models[0].directory / "tokenizer.json"), "--sessions"]
+    # Below the working directory as it is called from there, so that a clone may move.
+    tokenizer = STUDY.models[0].directory / "tokenizer.json"
+    inside = tokenizer.is_absolute() and tokenizer.is_relative_to(os.getcwd())
+    return ["--tokenizer", os.path.relpath(tokenizer) if inside else str(tokenizer), "--sessions"]
 
 
 def offered_files():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from scbench.console import unfolded
 from scbench.models import Model
 from scbench.plan import Plan, make_plans, shared_prefill_saves
 from scbench.study import read_study
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     plan, *others = make_plans(read_study(options.configfile or options.study))
-    console = Console()
+    console = unfolded(Console())
     for each in (plan, *others):
         console.print(by_model(each))
         for line in summary(each):

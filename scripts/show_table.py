@@ -7,9 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from scbench.artifacts.terminal import as_table, read_twin
+from scbench.console import unfolded
 from scripts import run
-
-UNBOUNDED = 1000  # characters; a table takes no more than it needs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,8 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def show(table: str | Path, console: Console) -> None:
     """Print the .csv twin `table` on `console`; where that is no terminal, as wide as the table is."""
-    if not console.is_terminal:
-        console = Console(file=console.file, width=UNBOUNDED)
+    console = unfolded(console)
     console.print(as_table(read_twin(table), console.width))
 
 

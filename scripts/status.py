@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from scbench.console import unfolded
 from scbench.errors import UserError
 from scbench.plan import make_plan
 from scbench.status import JobStatus, StudyStatus, study_status
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     study = read_study(options.config or last_study())
     other = twin(study)
-    console = Console()
+    console = unfolded(Console())
     statuses = [study_status(make_plan(study))]
     statuses += [study_status(make_plan(other), prefix=f"{other.history}-")] if other else []
     for status in statuses:
