@@ -127,7 +127,7 @@ def test_passes_of_bounded_length_store_the_same(both, monkeypatch):
     engine, _ = both
     stored = []
     for step in (4096, 11):
-        monkeypatch.setattr("scbench.engines.conversation.CHUNK", step)
+        monkeypatch.setattr(engine, "prefill_chunk", step)
         monkeypatch.setattr(engine, "chunks", type(engine.chunks)())
         talk = engine.start(make("cacheblend", {"recompute": 0.3}, 170), 111)
         talk.prefill(tokens(111))

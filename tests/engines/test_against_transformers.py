@@ -81,7 +81,7 @@ def test_greedy_decoding(both):
 
 def test_passes_of_bounded_length(both, monkeypatch):
     engine, plain = both
-    monkeypatch.setattr("scbench.engines.conversation.CHUNK", 17)
+    monkeypatch.setattr(engine, "prefill_chunk", 17)
     ids = tokens(115)
     logits = expected(plain, ids, causal(115))
     assert torch.allclose(ours(engine, make("full", {}, 128), ids, 101)[0], logits[100], atol=1e-4)
