@@ -9,6 +9,7 @@ import torch.distributed as dist
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
 from transformers.distributed import DistributedConfig
 from transformers.utils import logging
@@ -39,7 +40,7 @@ class LoadedModel:
         config = read_config(spec)
         check_agreement(spec, config, self.tokenizer)
         self._check_config(config, spec["name"])
-        options = {} if ranks == 1 else {"distributed_config": DistributedConfig(tp_size=ranks)}
+        options = {} if ranks == 1 else {"distributed_config": DistributedConfig(tp_size=ranks, tp_plan=_ends(config))}
         self.model = _load_model(spec, self._machine, config=config, **options)
         self.counters = EngineCounters()
 
@@ -50,11 +51,22 @@ class LoadedModel:
         return frozenset([stops] if isinstance(stops, int) else stops or ())
 
     def in_step(self, logits: Tensor) -> Tensor:
-        """The first rank's logits, so that no rounding can part the ranks."""
-        if self.ranks > 1:
+        """The same logits on all ranks, so that no rounding can part them: [..., vocabulary].
+
+        logits: [..., a rank's share of the vocabulary] where the head is shared out, of the whole vocabulary elsewhere.
+        """
+        if self.ranks == 1:
+            return logits
+        vocabulary = self.model.get_output_embeddings().out_features
+        if logits.shape[-1] == vocabulary:
             logits = logits.contiguous()
             dist.broadcast(logits, 0)
-        return logits
+            return logits
+        share = -(-vocabulary // self.ranks)  # the last ranks have less where it cannot be shared out evenly
+        own = functional.pad(logits, (0, share - logits.shape[-1])).contiguous()
+        shares = [torch.empty_like(own) for _ in range(self.ranks)]
+        dist.all_gather(shares, own)
+        return torch.cat(shares, dim=-1)[..., :vocabulary]
 
     def _check_config(self, config: PretrainedConfig, name: str) -> None:
         """Raise UserError, before weights are read, where the engine cannot run the model called `name`."""
@@ -83,6 +95,21 @@ def read_config(spec: Mapping[str, Any]) -> PretrainedConfig:
     if rope := spec.get("rope"):
         config.rope_parameters = (config.rope_parameters or {}) | rope
     return config
+
+
+def _ends(config: PretrainedConfig) -> dict[str, str] | None:
+    """How ranks share the first and the last weights, in place of transformers' own plan; None where it has no plan.
+
+    Each rank looks up embeddings by itself, and logits are put together by `in_step`. In transformers' plan both are
+    distributed tensors, whose sums and copies run in threads of their own: slower, and on a CPU one crashed.
+    """
+    if not config.get_text_config().base_model_tp_plan:
+        return None
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    names = {module: name for name, module in model.named_modules()}
+    head = "replicate" if config.get_text_config().tie_word_embeddings else "colwise"
+    return {names[model.get_input_embeddings()]: "replicate", names[model.get_output_embeddings()]: head}
 
 
 def _load_model(spec: Mapping[str, Any], machine: Machine, **options: Any) -> PreTrainedModel:
