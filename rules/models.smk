@@ -37,9 +37,10 @@ rule train_minilm:
         trained="|".join(map(re.escape, TRAINABLE)),
     conda:
         ENVIRONMENT
-    threads: 1
+    threads: 2
     resources:
-        mem_mb=2000,
+        # A process takes up to 660; there is one for each thread, and one that builds documents.
+        mem_mb=lambda wildcards, threads: 1000 * (threads + 1),
         # minilm: 155 minutes on one thread of machines that were not idle. A run that is stopped here goes on when it is
         # tried again.
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -47,5 +48,5 @@ rule train_minilm:
         out=lambda wildcards: places.model_directory(wildcards.trained),
         training=lambda wildcards: training_directory(wildcards.trained),
     shell:
-        "OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS={threads} python -m scripts.train_minilm --recipe {input.recipe:q} "
-        "--out {params.out:q} --training {params.training:q} --resume --threads {threads} > {log:q} 2>&1"
+        "OMP_NUM_THREADS=1 python -m scripts.train_minilm --recipe {input.recipe:q} --out {params.out:q} "
+        "--training {params.training:q} --resume --processes {threads} > {log:q} 2>&1"

@@ -1,10 +1,12 @@
 """Train a bundled model: `python -m scripts.train_minilm --recipe ... --out ...`.
 
-Set OMP_WAIT_POLICY=PASSIVE where other work shares the cores: matrices this small leave a waiting thread idle most of
-the time, and by default it spins. One thread is about as fast as two.
+Two processes with one thread each take a little more than half the time of one. Threads help little, as matrices this
+small leave a waiting thread idle most of the time; set OMP_WAIT_POLICY=PASSIVE where other work shares the cores, or it
+spins.
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from scbench.canonical import digest_file
 from scbench.errors import UserError
 from scbench.minilm.export import export
-from scbench.minilm.recipe import read_recipe
+from scbench.minilm.recipe import Recipe, read_recipe
 from scbench.minilm.tokenizer import build_tokenizer
 from scbench.minilm.trainer import Trainer
 from scbench.models import EXPORTED, REPORT
@@ -32,6 +34,20 @@ def load_tokenizer(given: Path | None, own: Path, resume: bool) -> PreTrainedTok
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
+def count_processes(given: int | None, recipe: Recipe, device: str) -> int:
+    """How many processes share a step: as many as given; else one a core, and no more than a step has documents.
+
+    Raises UserError for a number that is no number of processes, or that the device does not allow.
+    """
+    if given is not None and given < 1:
+        raise UserError(f"--processes {given}: give 1 or more")
+    if device != "cpu":
+        if given is not None and given > 1:
+            raise UserError(f"--processes {given}: several share a step on a CPU alone; leave it out on {device}")
+        return 1
+    return given or min(os.cpu_count() or 1, *map(recipe.documents_per_step, recipe.stages))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a small Llama on the mini tasks and export it.")
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file: sizes, stages, seed")
@@ -43,7 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--resume", action="store_true", help="go on from the checkpoint in --training, if there is one"
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="processes that share each step, on a CPU (default: one a core); other weights"
+        " for another number, by rounding",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--steps-limit", type=int, default=None, help="stop after this many steps in all, not exported")
     options = parser.parse_args(arguments)
 
@@ -55,11 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.seed < 0:
             raise UserError(f"--seed {options.seed}: give 0 or more; negative seeds are those of the held-out sessions")
         recipe = replace(recipe, seed=options.seed)
+    processes = count_processes(options.processes, recipe, options.device)
     directory = options.training or options.out / "training"
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(options.tokenizer, directory / "tokenizer", options.resume)
 
-    trainer = Trainer(recipe, tokenizer, directory, options.device, say=lambda line: print(line, flush=True))
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    trainer = Trainer(recipe, tokenizer, directory, options.device, say, processes)
     if options.resume and trainer.checkpoint.exists():
         trainer.resume()
     if not trainer.run(options.steps_limit):

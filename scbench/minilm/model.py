@@ -69,11 +69,17 @@ class Attention(nn.Module):
         q, k, v = (proj(x).view(shape).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj))
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, at: Tensor | None = None) -> Tensor:
+        """Output [batch, n, hidden] at the positions `at` [batch, n] of x [batch, length, hidden]; at all without."""
         q, k, v = self.project(x, cos, sin)
         group = self.size.num_attention_heads // self.size.num_key_value_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if at is None:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            asking = torch.take_along_dim(q, at[:, None, :, None], dim=2)
+            seen = torch.arange(k.shape[2], device=at.device) <= at[:, None, :, None]
+            mixed = F.scaled_dot_product_attention(asking, k, v, attn_mask=seen)
         return self.o_proj(mixed.transpose(1, 2).flatten(2))
 
 
@@ -96,8 +102,10 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(size.hidden_size)
         self.post_attention_layernorm = RMSNorm(size.hidden_size)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, at: Tensor | None = None) -> Tensor:
+        """As `Attention.forward`: of the positions `at` alone, or of all."""
+        mixed = self.self_attn(self.input_layernorm(x), cos, sin, at)
+        x = mixed + (x if at is None else torch.take_along_dim(x, at[:, :, None], dim=1))
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -126,22 +134,27 @@ class MiniLlama(nn.Module):
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos(), angles.sin()
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Final hidden states [batch, length, hidden] of token ids [batch, length]."""
+    def hidden(self, ids: Tensor, at: Tensor | None = None) -> Tensor:
+        """Final hidden states [batch, n, hidden] at the positions `at` [batch, n] of ids [batch, length]; or at all."""
         cos, sin = self.rotation(ids.shape[1])
         x = self.model.embed_tokens(ids)
-        for layer in self.model.layers:
+        *layers, last = self.model.layers
+        for layer in layers:
             x = layer(x, cos, sin)
-        return self.model.norm(x)
+        return self.model.norm(last(x, cos, sin, at))
 
     def forward(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [n, vocab] at the n positions whose label [batch, length] is not `IGNORE`, and those labels [n].
 
         Padding on the right needs no mask: attention is causal, so no position with a label sees it. Logits exist for
-        labelled positions only, because the projection onto the vocabulary would otherwise dominate the cost.
+        labelled positions only, because the projection onto the vocabulary would otherwise dominate the cost; the last
+        layer computes those alone too, as nothing attends to what it puts out, which saves about a tenth of a step.
         """
         keep = labels != IGNORE
-        return F.linear(self.hidden(ids)[keep], self.model.embed_tokens.weight), labels[keep]
+        # The labelled positions of each row in their order; where a row has fewer than another, some without a label.
+        at = keep.byte().argsort(dim=1, descending=True, stable=True)[:, : int(keep.sum(dim=1).max())]
+        labelled = keep.gather(1, at)
+        return F.linear(self.hidden(ids, at)[labelled], self.model.embed_tokens.weight), labels[keep]
 
 
 # Attention logit that a layer-0 head gives the offset it is initialised for, per rotary pair that takes part. Large

@@ -62,6 +62,10 @@ class Recipe:
         """The longest document that the model is trained on, in tokens."""
         return max(stage.length for stage in self.stages)
 
+    def documents_per_step(self, stage: Stage) -> int:
+        """As many of the stage's longest documents as make up `tokens_per_step`, at least one."""
+        return max(1, round(self.tokens_per_step / stage.length))
+
     @property
     def trained_size(self) -> Size:
         """The network's sizes after the last stage."""

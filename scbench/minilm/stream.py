@@ -132,12 +132,9 @@ class DocumentStream:
         wanted = max(TURNS, 1 + int((length - start) / max(1.0, a_turn)))
         return len(self._build(name, tokens, wanted, -1 - self.recipe.seed, -1).turns)
 
-    def documents_per_step(self, stage: Stage) -> int:
-        return max(1, round(self.recipe.tokens_per_step / stage.length))
-
     def batch(self, stage: Stage, step: int) -> list[Document]:
         """The documents of one training step; `step` counts from the start of the stage."""
-        size = self.documents_per_step(stage)
+        size = self.recipe.documents_per_step(stage)
         return [self.training(stage, step * size + offset) for offset in range(size)]
 
 

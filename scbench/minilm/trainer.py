@@ -11,23 +11,27 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
 from scbench.canonical import write_atomically
 from scbench.errors import UserError
 from scbench.minilm.checkpoint import read_checkpoint, read_progress, write_checkpoint
-from scbench.minilm.evaluation import exact_match, mean
+from scbench.minilm.crew import Crew
+from scbench.minilm.evaluation import mean
 from scbench.minilm.model import MiniLlama, insert_layers
 from scbench.minilm.optimizer import learning_rate, make_optimizers, set_learning_rate
 from scbench.minilm.recipe import Recipe, Stage
-from scbench.minilm.stream import DocumentStream, collate
+from scbench.minilm.stream import DocumentStream
 
 MAX_GRADIENT_NORM = 1.0
 
 
 class Trainer:
-    """A run of one recipe in one directory. `run` goes on from wherever `resume` left it."""
+    """A run of one recipe in one directory. `run` goes on from wherever `resume` left it.
+
+    The recipe and the number of processes decide the weights on one kind of machine, wherever a run was interrupted;
+    another number of processes changes rounding alone. More than one needs a CPU as device.
+    """
 
     def __init__(
         self,
@@ -36,14 +40,17 @@ class Trainer:
         directory: Path,
         device: str = "cpu",
         say: Callable[[str], None] = print,
+        processes: int = 1,
     ):
         self.recipe = recipe
         self.stream = DocumentStream(recipe, tokenizer)
         self.directory = directory
         self.device = torch.device(device)
         self.say = say
+        self.processes = processes
         self.model = MiniLlama(recipe.size, len(tokenizer), recipe.seed).to(self.device)
         self.optimizers = make_optimizers(self.model)
+        self._crew: Crew | None = None
         self.progress = {
             "recipes": [recipe.digest],
             "stage": recipe.stages[0].name,
@@ -85,6 +92,7 @@ class Trainer:
 
     def _deepen(self, stage: Stage) -> None:
         """Insert the layers of `stage`; the optimizers start afresh, as half of what they would remember is missing."""
+        self._dismiss()
         self.model = insert_layers(self.model, stage.insert_layers, self.recipe.seed)
         self.optimizers = make_optimizers(self.model)
         self.say(f"stage {stage.name}: {len(stage.insert_layers)} layers inserted")
@@ -92,6 +100,12 @@ class Trainer:
     def run(self, steps_limit: int | None = None) -> bool:
         """Train until the last stage ends (True) or until `steps_limit` steps in all have been made (False)."""
         torch.manual_seed(self.recipe.seed)
+        try:
+            return self._run(steps_limit)
+        finally:
+            self._dismiss()
+
+    def _run(self, steps_limit: int | None) -> bool:
         while not self.progress["finished"]:
             number = self._stage_number()
             stage = self.recipe.stages[number]
@@ -107,6 +121,18 @@ class Trainer:
                 self.progress["finished"] = True
             self._save()
         return True
+
+    @property
+    def crew(self) -> Crew:
+        """The processes that work on the model; started when first needed."""
+        if self._crew is None:
+            self._crew = Crew(self.model, self.stream, self.processes)
+        return self._crew
+
+    def _dismiss(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
 
     def _run_stage(self, stage: Stage, steps_limit: int | None) -> bool:
         """True once the stage has ended, False where `steps_limit` stopped it."""
@@ -138,22 +164,19 @@ class Trainer:
     def _step(self, stage: Stage, window: "Window") -> None:
         progress = self.progress
         started = time.perf_counter()
-        documents = self.stream.batch(stage, progress["stage_step"])
+        documents = self.crew.batch(self._stage_number(), progress["stage_step"])
         built = time.perf_counter()
         rate = learning_rate(*stage.learning_rate, progress["stage_step"], stage.steps)
         set_learning_rate(self.optimizers, rate * min(1.0, (progress["steps"] + 1) / self.recipe.warmup_steps))
-        logits, labels = self.model(*collate(documents, self.device))
-        loss = F.cross_entropy(logits, labels)
-        loss.backward()
+        loss = self.crew.gradients(documents)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
         for optimizer in self.optimizers.values():
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
         tokens = sum(len(document.ids) for document in documents)
         progress["stage_step"] += 1
         progress["steps"] += 1
         progress["tokens"] += tokens
-        window.losses.append(loss.item())
+        window.losses.append(loss)
         window.tokens += tokens
         seconds = time.perf_counter() - started
         window.seconds += seconds
@@ -164,12 +187,9 @@ class Trainer:
         """Evaluate and print a line; True when the stage has gates and all of them are met."""
         progress = self.progress
         started = time.perf_counter()
-        progress["accuracy"] = {
-            task: exact_match(
-                self.model, self.stream.held_out(self._stage_number(), task), self.recipe.tokens_per_step, self.device
-            )
-            for task in self.stream.tasks(stage)
-        }
+        number = self._stage_number()
+        held_out = {task: self.stream.held_out(number, task) for task in self.stream.tasks(stage)}
+        progress["accuracy"] = self.crew.accuracy(held_out, self.recipe.tokens_per_step)
         progress["seconds"] += time.perf_counter() - started
         self.say(self._line(stage, window))
         line = {key: progress[key] for key in ("stage", "stage_step", "steps", "tokens", "seconds", "accuracy")}
@@ -207,6 +227,7 @@ class Trainer:
             "builder_seconds": round(self.progress["builder_seconds"], 1),
             "finished": self.progress["finished"],
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine(),
+            "processes": self.processes,
             "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors")},

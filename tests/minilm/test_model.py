@@ -55,15 +55,20 @@ def test_later_tokens_and_padding_do_not_change_earlier_positions(size):
     assert torch.allclose(model.hidden(ids)[:, :20], model.hidden(changed)[:, :20], atol=1e-6)
 
 
-def test_logits_are_those_of_the_labelled_positions(size):
+def test_logits_and_gradients_are_those_of_the_labelled_positions_of_a_whole_pass(size):
     model = MiniLlama(size, 300)
-    ids = torch.randint(300, (2, 17))
+    ids = torch.randint(300, (3, 17))
     labels = torch.full_like(ids, IGNORE)
-    labels[0, 4], labels[1, 16] = 7, 9
+    labels[0, 4], labels[0, 9], labels[1, 16] = 7, 8, 9
     logits, wanted = model(ids, labels)
     full = F.linear(model.hidden(ids), model.model.embed_tokens.weight)
-    assert wanted.tolist() == [7, 9]
-    assert torch.allclose(logits, torch.stack([full[0, 4], full[1, 16]]), atol=1e-5)
+    expected = torch.stack([full[0, 4], full[0, 9], full[1, 16]])
+    assert wanted.tolist() == [7, 8, 9]
+    assert torch.allclose(logits, expected, atol=1e-5)
+    parameters = list(model.parameters())
+    found, right = (torch.autograd.grad(F.cross_entropy(out, wanted), parameters) for out in (logits, expected))
+    for gradient, reference in zip(found, right, strict=True):
+        assert (gradient - reference).norm() <= 1e-5 * reference.norm()
 
 
 def test_the_seed_decides_the_weights(size):

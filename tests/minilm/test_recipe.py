@@ -71,7 +71,8 @@ def command(values, tokenizer, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(values))
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    return ["--recipe", str(recipe), "--tokenizer", str(tmp_path / "tokenizer"), "--out", str(tmp_path / "model")]
+    folders = ["--tokenizer", str(tmp_path / "tokenizer"), "--out", str(tmp_path / "model")]
+    return ["--recipe", str(recipe), *folders, "--processes", "1"]
 
 
 def test_the_command_trains_stops_resumes_and_exports(command, tmp_path, capsys):
@@ -100,6 +101,18 @@ def test_another_seed_is_another_recipe_and_the_run_may_lie_elsewhere(command, t
 def test_a_seed_of_the_held_out_sessions_is_refused(command):
     with pytest.raises(UserError, match=r"--seed -1: give 0 or more"):
         train_minilm.main([*command, "--seed", "-1"])
+
+
+def test_a_step_is_shared_by_one_process_a_core_and_no_more_than_it_has_documents(monkeypatch):
+    recipe = read_recipe(BUNDLED)
+    for cores, processes in ((1, 1), (2, 2), (64, 3)):
+        monkeypatch.setattr(train_minilm.os, "cpu_count", lambda cores=cores: cores)
+        assert train_minilm.count_processes(None, recipe, "cpu") == processes
+        assert train_minilm.count_processes(None, recipe, "cuda") == 1
+    assert train_minilm.count_processes(8, recipe, "cpu") == 8
+    for given, device in ((0, "cpu"), (-1, "cuda"), (2, "cuda")):
+        with pytest.raises(UserError, match=f"--processes {given}"):
+            train_minilm.count_processes(given, recipe, device)
 
 
 @pytest.mark.parametrize("name", [name for name, model in read_models().items() if model.recipe])

@@ -1,0 +1,131 @@
+"""Several processes train as one does; when one of them is ended all end, and a resumed run forgets nothing."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import combinations, pairwise
+from multiprocessing import active_children
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from scbench.errors import UserError
+from scbench.minilm.crew import ATTENTION_LENGTH, Crew, exact_match_by_task, shares
+from scbench.minilm.model import MiniLlama
+from scbench.minilm.stream import Document, DocumentStream, collate
+from scbench.minilm.trainer import Trainer
+from scbench.places import ROOT
+
+
+def seconds(part: list[Document]) -> float:
+    """What `shares` balances: documents padded to the longest."""
+    longest = max(len(document.ids) for document in part)
+    return len(part) * longest * (1 + longest / ATTENTION_LENGTH)
+
+
+@given(st.lists(st.integers(1, 1500), min_size=1, max_size=9), st.integers(1, 3))
+def test_no_cut_of_documents_by_length_is_done_sooner(lengths, most):
+    documents = [Document(str(number), (0,) * length, ()) for number, length in enumerate(lengths)]
+    parts = shares(documents, most)
+    ordered = [document for part in parts for document in part]
+    assert sorted(ordered, key=documents.index) == documents
+    assert all(len(one.ids) >= len(other.ids) for one, other in pairwise(ordered))
+    best = min(
+        max(seconds(ordered[start:stop]) for start, stop in pairwise((0, *cuts, len(ordered))))
+        for parts_wanted in range(1, min(most, len(ordered)) + 1)
+        for cuts in combinations(range(1, len(ordered)), parts_wanted - 1)
+    )
+    assert len(parts) <= most and max(map(seconds, parts)) == pytest.approx(best)
+
+
+def children() -> dict[str, int]:
+    return {process.name: process.pid for process in active_children()}
+
+
+def test_two_processes_build_compute_and_look_as_one_does(recipe, tokenizer, size):
+    stream = DocumentStream(recipe, tokenizer)
+    model = MiniLlama(size, len(tokenizer))
+    crew = Crew(model, stream, 2)
+    try:
+        for stage, step in ((0, 0), (0, 1), (0, 5), (1, 0), (1, 1), (0, 2)):
+            documents = crew.batch(stage, step)
+            assert documents == stream.batch(recipe.stages[stage], step)
+            loss = crew.gradients(documents)
+            gradients = [parameter.grad.clone() for parameter in model.parameters()]
+            # The reference: one pass over the whole batch.
+            model.zero_grad()
+            expected = F.cross_entropy(*model(*collate(documents, torch.device("cpu"))))
+            expected.backward()
+            assert loss == pytest.approx(expected.item(), rel=1e-5)
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                assert (gradient - parameter.grad).norm() <= 1e-5 * parameter.grad.norm()
+            with torch.no_grad():  # helpers see a step that they did not make
+                for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                    parameter.sub_(gradient, alpha=0.1)
+        held_out = {"first": stream.held_out(0, "retr_kv"), "second": stream.held_out(1, "retr_kv")}
+        assert crew.accuracy(held_out, 512) == exact_match_by_task(model, held_out, 512)
+        # A step of one document leaves nothing to a helper.
+        assert crew.gradients(documents[:1]) > 0
+        os.kill(children()["the builder of documents"], signal.SIGKILL)
+        with pytest.raises(UserError, match=r"builder of documents .*SIGKILL.*--resume"):
+            for step in range(1000):  # some were built ahead
+                crew.batch(0, step)
+    finally:
+        crew.close()
+    assert not children()
+
+
+def test_a_run_whose_helper_was_killed_resumes_to_the_weights_of_an_unbroken_one(recipe, tokenizer, tmp_path):
+    often = tuple(dataclasses.replace(stage, evaluate_every=2) for stage in recipe.stages)
+    recipe = dataclasses.replace(recipe, stages=often)
+
+    def make(folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        return Trainer(recipe, tokenizer, tmp_path / folder, say=lambda line: None, processes=2)
+
+    whole, broken = make("whole"), make("broken")
+    whole.run(steps_limit=6)
+    assert whole.report()["processes"] == 2
+
+    def step_and_kill(*arguments, step=broken._step):
+        step(*arguments)
+        if broken.progress["steps"] == 3:
+            os.kill(children()["training process 2"], signal.SIGKILL)
+
+    broken._step = step_and_kill
+    with pytest.raises(UserError, match=r"training process 2 .*SIGKILL.*--resume"):
+        broken.run(steps_limit=6)
+    assert broken.progress["steps"] == 3 and not children()
+    resumed = make("broken")
+    resumed.resume()
+    assert resumed.progress["steps"] == 2
+    resumed.run(steps_limit=6)
+    stored = [load_file(trainer.checkpoint) for trainer in (whole, resumed)]
+    assert stored[0].keys() == stored[1].keys()
+    assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])
+
+
+def test_helpers_end_with_the_process_that_started_them(recipe, tokenizer, tmp_path):
+    stage = dataclasses.replace(recipe.stages[0], steps=10**6, evaluate_every=1)
+    endless = dataclasses.asdict(dataclasses.replace(recipe, stages=(stage,)))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(endless))
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    command = [sys.executable, "-m", "scripts.train_minilm", "--recipe", tmp_path / "recipe.yaml"]
+    command += ["--tokenizer", tmp_path / "tokenizer", "--out", tmp_path / "model", "--processes", "2"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as training:
+        progress = tmp_path / "model" / "training" / "progress.jsonl"
+        waited = time.monotonic() + 300
+        while not progress.exists() and training.poll() is None and time.monotonic() < waited:
+            time.sleep(0.1)
+        training.kill()
+        said = training.communicate(timeout=120)[1]  # the pipe is closed when the last of them has ended
+    assert progress.exists()
+    assert "training process 2: what started it was ended" in said and "--resume" in said
