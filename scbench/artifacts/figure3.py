@@ -15,13 +15,26 @@ from matplotlib.lines import Line2D
 from scbench import stats
 from scbench.artifacts.board import MODE_TITLES, Board
 from scbench.artifacts.curves import draw_curves
-from scbench.artifacts.drawing import LINEAR, SOFT, SUBLINEAR, UNSTATED, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    LINEAR,
+    SUBLINEAR,
+    UNSTATED,
+    WIDTH,
+    add_axes,
+    named,
+    names_height,
+    names_width,
+    notes_height,
+    pens,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.radar import draw_radar
 from scbench.artifacts.scored import holes, missing_text
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.turns import gaps, turn_points
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.tasks import TASKS
 
 COLUMNS = [
@@ -30,10 +43,10 @@ COLUMNS = [
 ]
 SPOKES = {"string": "String", "semantic": "Semantic", "global": "Global", "multi": "Multi-task"}
 BANDS = (
-    "Bands: 95 % intervals over sessions. Panel (a) leaves out the mixed tasks, whose turns change between "
-    "two kinds of question."
+    "Bands: 95 % intervals over sessions; markers that would cover each other stand side by side. Panel (a) leaves out "
+    "the mixed tasks, whose turns change between two kinds of question."
 )
-WIDTH, NOTE_HEIGHT = 7.8, 0.125  # inches
+LEFT, NARROWEST, RADAR, SPOKE = 0.46, 1.6, 1.72, 0.55  # inches: of panel (a), of the radar and of a name beside it
 
 
 def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
@@ -56,31 +69,35 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(draw(frame[frame["profile"] == board.profile], board, stamp), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    return write_figure(lambda: draw(frame[frame["profile"] == board.profile], board, stamp), frame, stamp, out)
 
 
 def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     """Both panels from one profile's rows of `frame`."""
-    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *gaps(shown), stamp.line])
-    base = 0.62 + NOTE_HEIGHT * len(notes)  # inches below the panels
-    figure = Figure(figsize=(WIDTH, base + 3.0))
     kinds = {group: lines[0].kind for group, lines in board.groups.items()}
     drawn = pens(kinds.items())
-    titles = {group: lines[0].title for group, lines in board.groups.items()}
+    requests = shown[shown["panel"] == "requests"]
+    known = set(requests.dropna(subset="score")["method"])
+    titles = named({group: lines[0].title for group, lines in board.groups.items()}, known)
+    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *gaps(shown), stamp.line])
+    base = notes_height(notes) + 0.7  # inches below the panels
+    high = names_height(len(titles), least=2.4)
+    # The radar with the names of its spokes on both sides.
+    rest = names_width(titles.values()) + RADAR + 2 * SPOKE
+    wide = max(NARROWEST, WIDTH - LEFT - rest)
+    width = LEFT + wide + rest
+    figure = Figure(figsize=(width, base + high + 0.45))
 
-    left = add_axes(figure, 0.46, base + 0.18, 2.6, 2.35)
-    draw_curves(left, shown[shown["panel"] == "requests"], drawn, titles)
+    left = add_axes(figure, LEFT, base, wide, high)
+    draw_curves(left, requests, drawn, titles)
     left.set(xlabel="Request in the session", ylabel="Mean score (%)")
-    write_at(figure, 0.46, base + 2.78, "(a) Multi-turn, request by request", fontsize=9, fontweight="bold")
+    write_at(figure, LEFT, base + high + 0.25, "(a) Multi-turn, request by request", fontsize=9, fontweight="bold")
 
-    right = add_axes(figure, 5.0, base + 0.0, 2.15, 2.15, projection="polar")
+    start = width - RADAR - SPOKE
+    right = add_axes(figure, start, base + (high - RADAR) / 2 - 0.1, RADAR, RADAR, projection="polar")
     modes = {mode: MODE_TITLES[mode] for mode in board.modes}
     draw_radar(right, shown[shown["panel"] == "capabilities"], drawn, modes, SPOKES)
-    write_at(figure, 4.4, base + 2.78, "(b) Capabilities", fontsize=9, fontweight="bold")
+    write_at(figure, start - SPOKE + 0.1, base + high + 0.25, "(b) Capabilities", fontsize=9, fontweight="bold")
 
     classes = [(LINEAR, "KV memory while decoding O(n)"), (SUBLINEAR, "below O(n)")]
     if "unstated" in kinds.values():
@@ -88,15 +105,14 @@ def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     figure.legend(
         handles=[Line2D([], [], color=pen.color, linestyle=pen.linestyle, label=label) for pen, label in classes],
         loc="center left",
-        bbox_to_anchor=(0.46 / WIDTH, (base - 0.42) / (base + 3.0)),
+        bbox_to_anchor=(LEFT / width, (base - 0.48) / figure.get_size_inches()[1]),
         borderpad=0,
         borderaxespad=0,
         ncols=len(classes),
         frameon=False,
         fontsize=8,
     )
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, 0.46, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    write_notes(figure, LEFT, notes)
     return figure
 
 

@@ -13,11 +13,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from scbench.artifacts.board import Board
-from scbench.artifacts.drawing import INK, SOFT, add_axes, save, style, wrap, write_at
+from scbench.artifacts.drawing import INK, LINEAR, add_axes, notes_height, wrap, write_at, write_figure, write_notes
 from scbench.artifacts.registered import Registry
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.kv.hooks import Chunk, Counters
 from scbench.methods import METHODS, make
 
@@ -32,7 +30,7 @@ WORDS = (
     "line, hold the question. A-shape and Tri-shape see 4 first keys and a window of 10; Tri-shape's last rows see "
     "every key. All later turns are dense under both."
 )
-SIDE, GAP, LEFT, NOTE_HEIGHT = 1.7, 0.35, 0.5, 0.125  # inches
+SIDE, GAP, LEFT = 1.7, 0.35, 0.5  # inches
 
 
 def mask(method: str, settings: dict[str, int]) -> torch.Tensor:
@@ -56,17 +54,14 @@ def frame(registry: Registry, board: Board) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(_draw(frame, stamp), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    return write_figure(lambda: _draw(frame, stamp), frame, stamp, out)
 
 
 def _draw(frame: pd.DataFrame, stamp: Stamp) -> Figure:
-    notes = wrap([WORDS, stamp.line], columns=118)
-    base = 0.55 + NOTE_HEIGHT * len(notes)
-    figure = Figure(figsize=(LEFT + len(SHOWN) * (SIDE + GAP), base + SIDE + 0.4))
+    width = LEFT + len(SHOWN) * (SIDE + GAP)
+    notes = wrap([WORDS, stamp.line], width - LEFT)
+    base = notes_height(notes) + 0.45
+    figure = Figure(figsize=(width, base + SIDE + 0.32))
     for number, (method, own) in enumerate(frame.groupby("method", sort=False)):
         left = LEFT + number * (SIDE + GAP)
         axes = add_axes(figure, left, base, SIDE, SIDE)
@@ -74,14 +69,13 @@ def _draw(frame: pd.DataFrame, stamp: Stamp) -> Figure:
         share = own["attended"].sum() / (TOKENS * (TOKENS + 1) / 2)
         axes.set(xlabel=f"Key ({share:.0%} of all pairs)", ylabel="Row" if number == 0 else "")
         write_at(figure, left, base + SIDE + 0.1, METHODS[method].title, fontsize=9, fontweight="bold")
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, LEFT, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    write_notes(figure, LEFT, notes)
     return figure
 
 
 def _show(axes: Axes, keys: list[str]) -> None:
     image = [[int(key) for key in row[1:]] for row in keys]
-    axes.imshow(image, cmap=ListedColormap(["white", "#1f6fb4"]), vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(image, cmap=ListedColormap(["white", LINEAR.color]), vmin=0, vmax=1, interpolation="nearest")
     axes.axhline(TOKENS - QUESTION - 0.5, color=INK, linewidth=0.8)
     ticks = [0, TOKENS - 1]
     axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])

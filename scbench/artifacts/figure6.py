@@ -14,16 +14,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from scbench.artifacts.board import Board
-from scbench.artifacts.drawing import FAINT, INK, LINEAR, SOFT, SUBLINEAR, add_axes, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    FAINT,
+    LINEAR,
+    SUBLINEAR,
+    WIDTH,
+    add_axes,
+    notes_height,
+    only_words,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
+from scbench.attention import MOST_ROWS
 
 COLUMNS = ["study", "model", "session", "layer", "head", "drawn", "turn", "pair", "holds_answer", "mass", "top"]
 COLUMNS += ["within", "between", "lacks"]
 MOST_COLUMNS = 256  # of a map; more pairs than that are summed in equal groups
-WIDTH, LEFT, MAP_WIDTH, NOTE_HEIGHT = 7.0, 0.6, 4.0, 0.125  # inches
-TURN, GAP = 0.105, 0.3
+LEFT, MAP_WIDTH, TURN, GAP = 0.55, 4.0, 0.1, 0.26  # inches
 
 
 def frame(found: dict[str, Any], board: Board) -> pd.DataFrame:
@@ -54,12 +64,8 @@ def frame(found: dict[str, Any], board: Board) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        figure = _draw(frame, stamp) if frame["lacks"].isna().all() else _empty(frame["lacks"].iloc[0], stamp)
-        paths = save(figure, stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    lacks = frame["lacks"].dropna().tolist()
+    return write_figure(lambda: only_words(lacks[0], stamp) if lacks else _draw(frame, stamp), frame, stamp, out)
 
 
 def _rank(head: dict[str, Any], drawn: list[tuple[int, int]]) -> tuple[int, int, int]:
@@ -72,7 +78,7 @@ def _draw(frame: pd.DataFrame, stamp: Stamp) -> Figure:
     shown = heads[heads["drawn"]]
     turns = int(maps["turn"].max())
     notes = wrap([*_words(heads, maps), stamp.line])
-    base = 0.6 + NOTE_HEIGHT * len(notes)
+    base = notes_height(notes) + 0.5
     tall = TURN * turns
     figure = Figure(figsize=(WIDTH, base + (tall + GAP) * len(shown)))
     for number, head in enumerate(shown.itertuples()):
@@ -83,8 +89,7 @@ def _draw(frame: pd.DataFrame, stamp: Stamp) -> Figure:
         write_at(figure, LEFT, bottom + tall + 0.04, _name(head), fontsize=8, fontweight="bold")
     high = (tall + GAP) * len(shown) - GAP
     _overlaps(add_axes(figure, LEFT + MAP_WIDTH + 0.8, base, 1.4, high), shown, heads)
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, LEFT - 0.45, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    write_notes(figure, 0.1, notes)
     return figure
 
 
@@ -142,16 +147,10 @@ def _words(heads: pd.DataFrame, maps: pd.DataFrame) -> list[str]:
         if pd.notna(value)
     )
     return [
-        f"{first['model']}, session {first['session']}: the attention that the rows which predict a turn's answer give "
-        f"each of {int(maps['pair'].max())} pairs of the context, their mean; the darker the more, on a root scale. "
-        "Marked: the pair that holds the answer. Heads: those that give it most.",
+        f"{first['model']}, session {first['session']}: the attention that the rows which predict a turn's answer, at "
+        f"most {MOST_ROWS} of a turn, give each of {int(maps['pair'].max())} pairs of the context, their mean; the "
+        "darker the more, on a root scale. Marked: the pair that holds the answer. Heads: of "
+        f"{len(heads)} the {int(heads['drawn'].sum())} that give it most.",
         f"Of the {int(first['top'])} tokens of the first prompt that a row attends to most, two rows share on average "
         f"over all {len(heads)} heads: {said or 'there are no two rows'}.",
     ]
-
-
-def _empty(reason: str, stamp: Stamp) -> Figure:
-    figure = Figure(figsize=(WIDTH, 0.8))
-    write_at(figure, LEFT - 0.45, 0.45, reason, fontsize=9, color=INK)
-    write_at(figure, LEFT - 0.45, 0.12, stamp.line, fontsize=6.5, color=SOFT)
-    return figure

@@ -14,11 +14,19 @@ from matplotlib.figure import Figure
 
 from scbench.artifacts import MEASUREMENTS, measured
 from scbench.artifacts.board import Board
-from scbench.artifacts.drawing import INK, SOFT, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    SOFT,
+    add_axes,
+    notes_height,
+    only_words,
+    pens,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.registered import Registry
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.errors import UserError
 
 COLUMNS = "study device date kernel tokens milliseconds low high best_dense dense_milliseconds speedup roofline".split()
@@ -31,7 +39,7 @@ WORDS = (
     "the fastest dense attention takes that was run beside the kernel. Right: the share of the time that the chip's "
     "arithmetic or memory needs at least."
 )
-WIDTH, HEIGHT, GAP, LEFT, KEY_HEIGHT, NOTE_HEIGHT = 2.9, 2.2, 0.7, 0.55, 0.17, 0.125  # inches
+PANEL, HEIGHT, GAP, LEFT, KEY_HEIGHT = 2.6, 2.2, 0.6, 0.5, 0.17  # inches
 
 
 def frame(registry: Registry, board: Board) -> pd.DataFrame:
@@ -74,28 +82,19 @@ def _row(line: dict[str, Any]) -> dict[str, Any]:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(_draw(frame, stamp), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    return write_figure(lambda: _draw(frame, stamp) if len(frame) else only_words(NOTHING, stamp), frame, stamp, out)
 
 
 def _draw(frame: pd.DataFrame, stamp: Stamp) -> Figure:
-    notes = wrap([*([WORDS] if len(frame) else []), stamp.line], columns=125)
-    base = 0.25 + NOTE_HEIGHT * len(notes)
-    if not len(frame):
-        figure = Figure(figsize=(2 * WIDTH + GAP + LEFT, base + 0.7))
-        for number, text in enumerate(reversed(wrap([NOTHING], columns=95))):
-            write_at(figure, LEFT, base + 0.2 + 0.16 * number, text, fontsize=9, color=INK)
-    else:
-        devices = list(frame.groupby("device", sort=True))
-        tall = HEIGHT + 0.9 + KEY_HEIGHT * -(-frame["kernel"].nunique() // 2)
-        figure = Figure(figsize=(2 * (WIDTH + GAP) + LEFT, base + tall * len(devices)))
-        for number, (device, own) in enumerate(devices):
-            _show(figure, base + tall * (len(devices) - 1 - number), str(device), own)
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, LEFT, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    width = 2 * (PANEL + GAP) + LEFT
+    notes = wrap([WORDS, stamp.line], width - LEFT)
+    base = 0.17 + notes_height(notes)
+    devices = list(frame.groupby("device", sort=True))
+    tall = HEIGHT + 0.9 + KEY_HEIGHT * -(-frame["kernel"].nunique() // 2)
+    figure = Figure(figsize=(width, base + tall * len(devices)))
+    for number, (device, own) in enumerate(devices):
+        _show(figure, base + tall * (len(devices) - 1 - number), str(device), own)
+    write_notes(figure, LEFT, notes)
     return figure
 
 
@@ -105,7 +104,7 @@ def _show(figure: Figure, bottom: float, device: str, own: pd.DataFrame) -> None
     drawn = pens([(name, "linear" if "decode" in name else "sublinear") for name in kernels])
     rows = -(-len(kernels) // 2)
     panels = [
-        add_axes(figure, LEFT + number * (WIDTH + GAP), bottom + 0.5 + KEY_HEIGHT * rows, WIDTH, HEIGHT)
+        add_axes(figure, LEFT + number * (PANEL + GAP), bottom + 0.5 + KEY_HEIGHT * rows, PANEL, HEIGHT)
         for number in range(2)
     ]
     for name, lines in own.sort_values("tokens").groupby("kernel", sort=False):

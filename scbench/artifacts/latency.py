@@ -10,19 +10,18 @@ from pathlib import Path
 import pandas as pd
 
 from scbench.artifacts.board import Board, Line
+from scbench.artifacts.lacking import write_both
 from scbench.artifacts.latex import MISSING, Tex, render
 from scbench.artifacts.registered import Registry
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.timed import COLUMNS, COMMAND, SPREADS, read_timed
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 
 LEGEND = (
     "Each method alone, on sessions of random tokens, turn after turn: median and half the distance of the quartiles. "
     "First: to the first token, all of the prompt encoded; next: to that of a later turn; turn: the mean over the "
     "turns, answers included; its ratio is to full attention. KV: held in the last turn"
 )
-NOTHING = f"Nothing of this study was measured; {COMMAND} and its file do that, on the machine in question"
+NOTHING = f"Nothing of this study was measured: {COMMAND} <study> does that, on the machine in question."
 
 
 def frame(registry: Registry, board: Board) -> pd.DataFrame:
@@ -49,6 +48,9 @@ def frame(registry: Registry, board: Board) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.tex`, to be read by \\input, and `<out>.csv`."""
+    if frame["device"].isna().all():
+        text = render("latency.tex.j2", {"stamp": stamp, "lacks": NOTHING, "notes": []})
+        return write_both(text, frame, out)
     lines = {(line.model, line.label): line for line in board.lines}
     groups = [
         {
@@ -57,12 +59,9 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
         }
         for (model, _), own in frame.groupby(["model", "device"], sort=False, dropna=False)
     ]
-    notes = [LEGEND, *_notes(frame, lines)] if frame["device"].notna().any() else [NOTHING]
+    notes = [LEGEND, *_notes(frame, lines)]
     text = render("latency.tex.j2", {"stamp": stamp, "groups": groups, "notes": notes})
-    paths = [out.with_suffix(".tex"), out.with_suffix(".csv")]
-    for path, content in zip(paths, (text, csv_text(frame)), strict=True):
-        write_atomically(path, content)
-    return paths
+    return write_both(text, frame, out)
 
 
 def _unmeasured(board: Board, line: Line) -> dict[str, str]:

@@ -15,19 +15,20 @@ CHARACTERS = 130  # of \footnotesize on a line
 
 
 def as_latex(markdown: str) -> Tex:
-    """`markdown` without its first heading, each table as a tabular; for a document with array and booktabs."""
+    """`markdown` without its first heading, for a document with array and booktabs.
+
+    Each table is a tabular, and so is each list. Their heading is in their head, which stands above every part of one
+    that goes over pages.
+    """
+    blocks = [(kind, own) for kind, own in _blocks(markdown) if kind]
+    ends = ("", [])
     parts: list[str] = []
-    for kind, own in _blocks(markdown):
-        if kind == "table":
-            parts.append(_table(own))
-        elif kind == "item":
-            parts += [
-                rf"\par\noindent\hangindent=1em\makebox[1em][l]{{\textbullet}}{_inline(line[2:])}" for line in own
-            ]
-        elif kind == "heading":
-            parts += [
-                rf"\par\medskip\noindent\textbf{{{_inline(line.lstrip('# '))}}}\par" for line in own if "##" in line
-            ]
+    for (last, above), (kind, own), (following, _) in zip([ends, *blocks], blocks, [*blocks[1:], ends], strict=False):
+        if kind in ("table", "item"):
+            heading = _heading(above) if last == "heading" else ""
+            parts.append(_table(heading, own) if kind == "table" else _list(heading, own))
+        elif kind == "heading" and following not in ("table", "item") and _heading(own):
+            parts.append(rf"\par\medskip\noindent\textbf{{{_heading(own)}}}\par\nobreak")
         elif kind == "text":
             parts.append(rf"\par\smallskip\noindent {_inline(' '.join(own))}\par\smallskip")
     return Tex("\n".join([r"{\footnotesize\raggedright\renewcommand\arraystretch{1.15}", *parts, r"\par}", ""]))
@@ -92,11 +93,25 @@ def _cells(lines: Sequence[str]) -> list[list[str]]:
     return [head, *rows]
 
 
-def _table(lines: Sequence[str]) -> str:
+def _table(heading: str, lines: Sequence[str]) -> str:
     head, *rows = _cells(lines)
     columns = list(_columns([head, *rows]))
-    tex = [rf"\par\smallskip\begin{{tabular}}{{@{{}}{''.join(columns)}@{{}}}}", r"\toprule", _row(head), r"\midrule"]
-    return "\n".join([*tex, *map(_row, rows), r"\bottomrule", r"\end{tabular}\par"])
+    above = [rf"\multicolumn{{{len(columns)}}}{{@{{}}l@{{}}}}{{\textbf{{{heading}}}}} \\"] if heading else []
+    tex = [rf"\par\medskip\begin{{tabular}}{{@{{}}{''.join(columns)}@{{}}}}", r"\toprule", *above, _row(head)]
+    return "\n".join([*tex, r"\midrule", *map(_row, rows), r"\bottomrule", r"\end{tabular}\par"])
+
+
+def _heading(lines: Sequence[str]) -> str:
+    """The words of a heading; of the first of a report none, as the document gives it another."""
+    return "".join(_inline(line.lstrip("# ")) for line in lines if line.startswith("##"))
+
+
+def _list(heading: str, lines: Sequence[str]) -> str:
+    head = [rf"\textbf{{{heading}}} \\", r"\midrule"] if heading else []
+    rows = [rf"\makebox[1em][l]{{\textbullet}}{_inline(line[2:])} \\" for line in lines]
+    column = r"@{}>{\raggedright\arraybackslash\hangindent=1em}p{0.98\linewidth}@{}"
+    tex = [rf"\par\medskip\begin{{tabular}}{{{column}}}", r"\toprule", *head, *rows, r"\bottomrule"]
+    return "\n".join([*tex, r"\end{tabular}\par"])
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -11,28 +11,43 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from scbench import intervals, stats
 from scbench.artifacts.board import MODE_TITLES, Board, Line
 from scbench.artifacts.compared import column_interval
-from scbench.artifacts.drawing import FAINT, SOFT, Pen, add_axes, legend_size, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    FAINT,
+    WIDTH,
+    Pen,
+    add_axes,
+    name_beside,
+    named,
+    names_height,
+    names_width,
+    notes_height,
+    pens,
+    plain_grid,
+    sidestep,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.scored import holes, left_out, missing_text
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.timed import COMMAND, read_timed
 from scbench.artifacts.turns import gaps
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 
 COLUMNS = ["study", "profile", "method", "title", "budget", "mode"]
 COLUMNS += ["score", "low", "high", "resident", "read", "seconds", "n", "missing"]
 PANELS = {"resident": "Resident KV", "read": "KV read per decoded token", "seconds": "Seconds per turn"}
 TIMED_MODE = "multi_turn"
 MARKS = (
-    "Filled: multi-turn; open: multi-request. Bars: 95 % intervals over sessions. The line joins what nothing beats in "
-    "both respects, in the first of the study's modes."
+    "Bars: 95 % intervals over sessions. The broad line joins what nothing beats in both respects. Markers that would "
+    "cover each other stand side by side."
 )
-NOTE_HEIGHT = 0.125  # inches
+LEFT, GAP, NARROWEST, WIDEST, SIZE = 0.5, 0.3, 1.3, 2.6, 4.2  # inches, and points of a marker
+ABOVE, BELOW = 0.45, 0.5  # inches of a row of panels: its titles, its ticks and labels
 
 
 def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
@@ -63,11 +78,7 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(_draw(frame[frame["profile"] == board.profile], board, stamp), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    return write_figure(lambda: _draw(frame[frame["profile"] == board.profile], board, stamp), frame, stamp, out)
 
 
 def frontier(points: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -138,68 +149,74 @@ def _seconds(board: Board) -> dict[str, float]:
 
 
 def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
-    panels = {cost: title for cost, title in PANELS.items() if cost != "seconds" or shown[cost].notna().any()}
+    """A row of panels for each mode, one for each cost that is known of it."""
+    rows = {mode: [cost for cost in PANELS if _has(shown, mode, cost)] for mode in board.modes}
+    titles = shown.drop_duplicates("method").set_index("method")["title"].to_dict()
+    drawn = pens((group, lines[0].kind) for group, lines in board.groups.items() if group in titles)
+    # Of each row the last panel names the methods.
+    beside = {
+        mode: named(titles, set(shown[shown["mode"] == mode].dropna(subset=[costs[-1], "score"])["method"]))
+        for mode, costs in rows.items()
+    }
+    names = max(names_width(own.values()) for own in beside.values())
+    most = max(map(len, rows.values()))
+    wide = min(WIDEST, max(NARROWEST, (WIDTH - LEFT - names - GAP * (most - 1)) / most))
+    width = LEFT + most * (wide + GAP) - GAP + names
     notes = [MARKS, *_scope(board), *(f"{text}." for text in board.caveats), *_timing(shown, board), *gaps(shown)]
-    notes = wrap([*notes, stamp.line], columns=120)
-    base = 0.62 + NOTE_HEIGHT * len(notes)
-    width = 2.0 + 2.5 * len(panels)
-    figure = Figure(figsize=(width, base + 2.55))
-    drawn = pens((group, lines[0].kind) for group, lines in board.groups.items())
-    for number, (cost, title) in enumerate(panels.items()):
-        left = 0.5 + 2.5 * number
-        axes = add_axes(figure, left, base, 2.1, 2.1)
-        _scatter(axes, shown, cost, drawn)
-        axes.set(xlabel="share of full attention's", ylabel="Mean score (%)" if number == 0 else "")
-        write_at(figure, left, base + 2.27, title, fontsize=9, fontweight="bold")
-    names = shown.drop_duplicates("method")
-    figure.legend(
-        handles=[_handle(row.title, drawn[row.method]) for row in names.itertuples()],
-        loc="upper left",
-        bbox_to_anchor=((width - 1.7) / width, (base + 2.2) / (base + 2.55)),
-        borderpad=0,
-        borderaxespad=0,
-        frameon=False,
-        fontsize=legend_size(len(names), room=2.4),
-    )
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, 0.5, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    notes = wrap([*notes, stamp.line], width - LEFT)
+    high = names_height(len(titles), least=1.7)
+    base, tall = notes_height(notes), BELOW + high + ABOVE
+    figure = Figure(figsize=(width, base + tall * len(rows)))
+    for row, (mode, costs) in enumerate(reversed(rows.items())):
+        bottom = base + tall * row + BELOW
+        write_at(figure, LEFT, bottom + high + 0.28, MODE_TITLES[mode], fontsize=9, fontweight="bold")
+        for number, cost in enumerate(costs):
+            left = LEFT + number * (wide + GAP)
+            axes = add_axes(figure, left, bottom, wide, high)
+            ends = _scatter(axes, shown[shown["mode"] == mode], cost, drawn)
+            axes.set(xlabel="share of full attention's", ylabel="Mean score (%)" if number == 0 else "")
+            write_at(figure, left, bottom + high + 0.1, PANELS[cost], fontsize=8)
+            if number == len(costs) - 1:
+                name_beside(axes, ends, drawn, beside[mode])
+    write_notes(figure, LEFT, notes)
     return figure
 
 
-def _scatter(axes: Axes, shown: pd.DataFrame, cost: str, drawn: dict[str, Pen]) -> None:
-    points = shown.dropna(subset=[cost, "score"])
-    first = points[points["mode"] == points["mode"].iloc[0]] if len(points) else points
-    best = frontier(first, cost)
-    axes.plot(best[cost], best["score"], color=FAINT, linewidth=3, zorder=1, solid_capstyle="round")
-    for row in points.to_dict("records"):
-        pen = drawn[row["method"]]
-        filled = row["mode"] == "multi_turn"
-        axes.vlines(row[cost], row["low"], row["high"], color=pen.color, linewidth=0.8, alpha=0.6, zorder=2)
-        axes.plot(
-            [row[cost]],
-            [row["score"]],
-            color=pen.color,
-            marker=pen.marker,
-            markersize=6,
-            markerfacecolor=pen.color if filled else "white",
-            markeredgewidth=0.9,
-            linestyle="",
-            zorder=3,
-        )
-    axes.set(ylim=(0, 100), xscale="log")
-    low = min([0.09, *(points[cost] * 0.8)])
-    high = max([1.3, *(points[cost] * 1.25)])
-    axes.set_xlim(low, high)
+def _has(shown: pd.DataFrame, mode: str, cost: str) -> bool:
+    """Whether `cost` has a panel: seconds where they are known, bytes always."""
+    return cost != "seconds" or shown.loc[shown["mode"] == mode, cost].notna().any()
+
+
+def _scatter(axes: Axes, points: pd.DataFrame, cost: str, drawn: dict[str, Pen]) -> dict[str, tuple[float, float]]:
+    """Draw the methods of one mode, and return where each stands; a method without a score or a cost nowhere."""
+    known = points.dropna(subset=[cost, "score"])
+    low = min([0.09, *(known[cost] * 0.8)])
+    high = max([1.6, *(known[cost] * 1.4)])
+    axes.set(ylim=(0, 100), xscale="log", xlim=(low, high))
     ticks = [share for share in (2.0**power for power in range(-7, 6)) if low <= share <= high]
     axes.set_xticks(ticks, [f"1/{round(1 / share)}" if share < 1 else f"{share:.0f}" for share in ticks])
     axes.minorticks_off()
-    axes.yaxis.grid(True)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-
-
-def _handle(title: str, pen: Pen) -> Line2D:
-    return Line2D([], [], color=pen.color, marker=pen.marker, linestyle="", markersize=5, label=title)
+    plain_grid(axes)
+    best = frontier(known, cost)
+    axes.plot(best[cost], best["score"], color=FAINT, linewidth=3, zorder=1, solid_capstyle="round")
+    ends = dict.fromkeys(points["method"], (math.nan, math.nan))
+    places = sidestep(axes, known[cost].tolist(), known["score"].tolist(), SIZE)
+    for row, place in zip(known.to_dict("records"), places, strict=True):
+        pen = drawn[row["method"]]
+        axes.vlines(place, row["low"], row["high"], color=pen.color, linewidth=0.7, alpha=0.5, zorder=2)
+        axes.plot(
+            [place],
+            [row["score"]],
+            color=pen.color,
+            marker=pen.marker,
+            markersize=SIZE,
+            markeredgewidth=0,
+            alpha=0.85,
+            linestyle="",
+            zorder=3,
+        )
+        ends[row["method"]] = (place, row["score"])
+    return ends
 
 
 def _timing(shown: pd.DataFrame, board: Board) -> list[str]:

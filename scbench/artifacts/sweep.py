@@ -4,28 +4,48 @@ A method's line joins the budgets that the study's rows give it; with one budget
 level.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from scbench import intervals, stats
 from scbench.artifacts.board import Board, Line
 from scbench.artifacts.compared import column_interval
-from scbench.artifacts.drawing import INK, SOFT, Pen, add_axes, legend_size, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    INK,
+    MARKER_SIZE,
+    NAME_SIZE,
+    WIDTH,
+    Pen,
+    add_axes,
+    handle,
+    names_height,
+    names_width,
+    notes_height,
+    pens,
+    plain_grid,
+    sidestep,
+    text_width,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.methods import find
 
 COLUMNS = ["study", "profile", "method", "title", "share", "mode", "column", "score", "low", "high", "missing"]
-BANDS = "Bands and bars: 95 % intervals over sessions. The line across is full attention."
-GAP, LEFT, NOTE_HEIGHT = 0.3, 0.5, 0.125  # inches
-LEGEND_WIDTH = 1.35
+BANDS = (
+    "Bands and bars: 95 % intervals over sessions. The line across is full attention. Markers that would cover each "
+    "other stand side by side."
+)
+GAP, LEFT, NARROWEST, WIDEST = 0.3, 0.5, 0.9, 2.1  # inches
+TICK_SIZE = 7.5  # points
 CATEGORY_TITLES = {"string": "String", "semantic": "Semantic", "global": "Global", "multi": "Multi-tasking"}
 
 
@@ -41,7 +61,8 @@ class Panel:
 def sweep_frame(scores: pd.DataFrame, board: Board, panels: tuple[Panel, ...]) -> pd.DataFrame:
     """A row for each profile, panel, method and budget (share of the context): score, low, high in percent.
 
-    Averaged over the models that have the budget. missing: the tasks that the number lacks; it has then no score.
+    Averaged over the models of `board.averaged` that have the budget. missing: the tasks that the number lacks; it has
+    then no score.
     """
     rows = []
     for profile in board.profiles:
@@ -63,18 +84,15 @@ def sweep_frame(scores: pd.DataFrame, board: Board, panels: tuple[Panel, ...]) -
 
 def write_sweep(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path, panels: tuple[Panel, ...]) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(_draw(frame[frame["profile"] == board.profile], board, stamp, panels), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    own = frame[frame["profile"] == board.profile]
+    return write_figure(lambda: _draw(own, board, stamp, panels), frame, stamp, out)
 
 
 def _budgets(board: Board) -> dict[tuple[str, float], list[Line]]:
     """(method, share) -> its lines, one a model; models that are their own method and the floor have no budget."""
     found: dict[tuple[str, float], list[Line]] = {}
     for line in board.lines:
-        if line.share is not None:
+        if line.share is not None and line.model in board.averaged:
             own = found.setdefault((line.method, line.share), [])
             # Of variants with the same budget the first stands for the method.
             if line.model not in [other.model for other in own]:
@@ -83,80 +101,75 @@ def _budgets(board: Board) -> dict[tuple[str, float], list[Line]]:
 
 
 def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: tuple[Panel, ...]) -> Figure:
-    notes = [BANDS, *_lacking(shown, board, panels), *(f"{text}." for text in board.caveats), stamp.line]
-    each = 1.65 if len(panels) < 3 else 1.3
-    width = LEFT + len(panels) * (each + GAP) + LEGEND_WIDTH
-    notes = wrap(notes, columns=round(width * 19))
-    base = 0.62 + NOTE_HEIGHT * len(notes)
-    figure = Figure(figsize=(width, base + 2.3))
     kinds = {line.method: line.kind for line in reversed(board.lines) if line.share is not None}
     drawn = pens((method, kinds[method]) for method in dict.fromkeys(shown["method"]))
+    titles = shown.drop_duplicates("method").set_index("method")["title"].to_dict()
+    names = names_width(titles.values())
+    room = (WIDTH - LEFT - names - GAP * (len(panels) - 1)) / len(panels)
+    each = min(WIDEST, max(NARROWEST, room))
+    width = LEFT + len(panels) * (each + GAP) - GAP + names
+    notes = [BANDS, *_lacking(shown, board, panels), *(f"{text}." for text in board.caveats), stamp.line]
+    notes = wrap(notes, width - LEFT)
+    base, high = notes_height(notes) + 0.5, names_height(len(drawn), least=1.9)
+    figure = Figure(figsize=(width, base + high + 0.35))
     for number, panel in enumerate(panels):
         left = LEFT + number * (each + GAP)
-        axes = add_axes(figure, left, base, each, 1.9)
+        axes = add_axes(figure, left, base, each, high)
         own = shown[(shown["mode"] == panel.mode) & (shown["column"] == panel.column)]
         _lines(axes, own, kinds, drawn)
         axes.set(xlabel="Budget", ylabel="Mean score (%)" if number == 0 else "")
-        write_at(figure, left, base + 2.03, panel.title, fontsize=9, fontweight="bold")
-    titles = shown.drop_duplicates("method").set_index("method")["title"]
+        write_at(figure, left, base + high + 0.15, panel.title, fontsize=9, fontweight="bold")
+    lines = {method: replace(pen, marker="") if kinds[method] == "baseline" else pen for method, pen in drawn.items()}
     figure.legend(
-        handles=[_handle(titles[method], pen) for method, pen in drawn.items()],
+        handles=[handle(titles[method], pen) for method, pen in lines.items()],
         loc="upper left",
-        bbox_to_anchor=((width - LEGEND_WIDTH) / width, (base + 1.95) / (base + 2.3)),
+        bbox_to_anchor=((width - names + 0.05) / width, (base + high) / (base + high + 0.35)),
         borderpad=0,
         borderaxespad=0,
+        labelspacing=0.19,
+        handlelength=1.4,
+        handletextpad=0.5,
         frameon=False,
-        fontsize=legend_size(len(drawn), room=2.2),
+        fontsize=NAME_SIZE,
     )
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, LEFT, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+    write_notes(figure, LEFT, notes)
     return figure
 
 
 def _lines(axes: Axes, own: pd.DataFrame, kinds: Mapping[str, str], drawn: Mapping[str, Pen]) -> None:
-    shares = sorted({share for method, share in zip(own["method"], own["share"], strict=True) if share < 1}) or [1.0]
-    for method, pen in drawn.items():
-        points = own[own["method"] == method].sort_values("share")
-        if kinds[method] == "baseline":
-            level = points["score"].iloc[0]
-            axes.axhline(level, color=INK, linewidth=1.0, zorder=1)
-            axes.axhspan(points["low"].iloc[0], points["high"].iloc[0], color=INK, alpha=0.06, linewidth=0)
-            continue
-        x = points["share"]
-        axes.fill_between(x, points["low"], points["high"], color=pen.color, alpha=0.10, linewidth=0)
-        axes.vlines(x, points["low"], points["high"], color=pen.color, linewidth=0.7, alpha=0.5)
-        axes.plot(
-            x,
-            points["score"],
-            color=pen.color,
-            marker=pen.marker,
-            linestyle=pen.linestyle,
-            linewidth=pen.width,
-            markeredgewidth=0,
-        )
-    axes.set(ylim=(0, 100), xscale="log", xlim=(min(shares) / 1.4, max(max(shares), 2 * min(shares)) * 1.4))
-    ticks = [share for share in (1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1) if _inside(share, axes)]
-    axes.set_xticks(ticks, [f"1/{round(1 / share)}" if share < 1 else "1" for share in ticks])
-    axes.minorticks_off()
-    axes.yaxis.grid(True)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-
-
-def _inside(share: float, axes: Axes) -> bool:
+    full = own["method"].map(kinds) == "baseline"
+    points = own[~full]
+    shares = sorted(points["share"].unique()) or [1.0]
+    axes.set(ylim=(0, 100), xscale="log", xlim=(min(shares) / 2, max(max(shares), 2 * min(shares)) * 1.6))
+    for level in own[full].itertuples():
+        axes.axhline(level.score, color=INK, linewidth=1.0, zorder=1)
+        axes.axhspan(level.low, level.high, color=INK, alpha=0.06, linewidth=0)
+    points = points.assign(place=sidestep(axes, points["share"].tolist(), points["score"].tolist(), MARKER_SIZE))
+    for method, group in points.groupby("method", sort=False):
+        pen, line = drawn[method], group.sort_values("share")
+        axes.fill_between(line["place"], line["low"], line["high"], color=pen.color, alpha=0.10, linewidth=0)
+        axes.vlines(line["place"], line["low"], line["high"], color=pen.color, linewidth=0.7, alpha=0.5)
+        how = {"color": pen.color, "linestyle": pen.linestyle, "linewidth": pen.width}
+        axes.plot(line["place"], line["score"], marker=pen.marker, markeredgewidth=0, alpha=0.85, **how)
+    # Powers of two lie at most this far from any budget.
+    near = math.sqrt(2) * 1.01
+    powers = range(1 + math.ceil(-math.log2(min(shares))), -1, -1)
+    ticks = [2.0**-power for power in powers if min(shares) / near <= 2.0**-power <= max(shares) * near]
+    labels = [f"1/{round(1 / share)}" if share < 1 else "1" for share in ticks]
     low, high = axes.get_xlim()
-    return low <= share <= high
-
-
-def _handle(title: str, pen: Pen) -> Line2D:
-    return Line2D([], [], color=pen.color, marker=pen.marker, linestyle=pen.linestyle, markersize=5, label=title)
+    octave = axes.bbox.width / axes.figure.dpi / math.log2(high / low)  # inches
+    step = math.ceil(1.15 * max(text_width(label, TICK_SIZE) for label in labels) / octave)
+    axes.set_xticks(ticks[::step], labels[::step], fontsize=TICK_SIZE)
+    axes.minorticks_off()
+    plain_grid(axes)
 
 
 def _lacking(shown: pd.DataFrame, board: Board, panels: tuple[Panel, ...]) -> list[str]:
     """Which methods have one budget, so that they show no trend; which panels and lines lack cells."""
     shares = shown[shown["share"] < 1].drop_duplicates(["method", "share"]).groupby("title", sort=False).size()
     single = list(shares[shares < 2].index)
-    notes = [f"One budget in this study, and so no line: {', '.join(single)}."] if single else []
+    who = "every method" if len(single) == len(shares) else ", ".join(single)
+    notes = [f"One budget in this study, and so no line: {who}."] if single else []
     for panel in panels:
         own = shown[(shown["mode"] == panel.mode) & (shown["column"] == panel.column)]
         if panel.mode not in board.modes:

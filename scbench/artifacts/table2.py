@@ -4,15 +4,15 @@ Lengths are tokens of the study's first model. The last row is the unweighted me
 paper, and the sum of their sessions and turns; the paper's own total and the published set's stand as they are printed.
 """
 
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
 from scbench.artifacts.board import Board
+from scbench.artifacts.lacking import write_both
 from scbench.artifacts.latex import MISSING, Tex, render
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.published.counts import TOTAL, disagreements, published_counts
 from scbench.tasks import TASKS
 
@@ -72,16 +72,16 @@ def _published(tasks: list[str]) -> dict[str, list]:
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.tex`, to be read by \\input, and `<out>.csv`."""
-    rows = [_typeset(row) for row in frame.to_dict("records")]
-    gone = [row["title"] for row in rows[:-1] if row["sessions"] == "0"]
+    *rows, total = [_typeset(row) for row in frame.to_dict("records")]
+    groups = [
+        {"title": capability, "rows": list(own)} for capability, own in groupby(rows, key=lambda row: row["capability"])
+    ]
+    gone = [row["title"] for row in rows if row["sessions"] == "0"]
     notes = [LEGEND.format(tokenizer=board.lines[0].model_title)]
-    notes += [f"{row['title']}, {row['disagreement']}" for row in rows if row["disagreement"]]
+    notes += [f"{row['title']}, {row['disagreement']}" for row in [*rows, total] if row["disagreement"]]
     notes += [f"Missing: {', '.join(gone)}"] if gone else []
-    text = render("table2.tex.j2", {"stamp": stamp, "rows": rows, "notes": notes})
-    paths = [out.with_suffix(".tex"), out.with_suffix(".csv")]
-    for path, content in zip(paths, (text, csv_text(frame)), strict=True):
-        write_atomically(path, content)
-    return paths
+    text = render("table2.tex.j2", {"stamp": stamp, "groups": groups, "total": total, "notes": notes})
+    return write_both(text, frame, out)
 
 
 def _typeset(row: dict) -> dict:

@@ -6,12 +6,11 @@ import pandas as pd
 
 from scbench.artifacts.board import MODE_TITLES, Board
 from scbench.artifacts.compared import compare, groups, marks
+from scbench.artifacts.lacking import write_both
 from scbench.artifacts.latex import render
 from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import left_out
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 from scbench.tasks import TASKS
 
 HEADS = {
@@ -53,7 +52,4 @@ def write_tasks(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path, mode
             notes.append(f"Missing: {line.model_title}, {line.title}: {row[f'{mode}_missing']}")
     values = {"stamp": stamp, "heads": [HEADS[task] for task in tasks], "notes": notes}
     text = render(f"{stamp.name}.tex.j2", values | {"pages": pages(groups(rows, board, names), each=2)})
-    paths = [out.with_suffix(".tex"), out.with_suffix(".csv")]
-    for path, content in zip(paths, (text, csv_text(frame)), strict=True):
-        write_atomically(path, content)
-    return paths
+    return write_both(text, frame, out)

@@ -9,16 +9,26 @@ from matplotlib.figure import Figure
 from scbench import stats
 from scbench.artifacts.board import Board
 from scbench.artifacts.curves import draw_curves
-from scbench.artifacts.drawing import SOFT, add_axes, pens, save, style, wrap, write_at
+from scbench.artifacts.drawing import (
+    WIDTH,
+    add_axes,
+    named,
+    names_height,
+    names_width,
+    notes_height,
+    pens,
+    wrap,
+    write_at,
+    write_figure,
+    write_notes,
+)
 from scbench.artifacts.scored import holes, missing_text
 from scbench.artifacts.stamp import Stamp
 from scbench.artifacts.turns import gaps, turn_points
-from scbench.artifacts.twin import csv_text
-from scbench.canonical import write_atomically
 
 COLUMNS = ["study", "profile", "method", "title", "memory", "panel", "turn", "score", "low", "high", "n", "missing"]
-BANDS = "Multi-turn. Bands: 95 % intervals over sessions."
-PANEL, GAP, LEFT, NAMES, NOTE_HEIGHT = 1.85, 0.35, 0.5, 1.6, 0.125  # inches
+BANDS = "Multi-turn. Bands: 95 % intervals over sessions; markers that would cover each other stand side by side."
+GAP, LEFT, NARROWEST, WIDEST = 0.35, 0.5, 1.0, 2.9  # inches
 
 
 def turn_frame(scores: pd.DataFrame, board: Board, panels: Mapping[str, str]) -> pd.DataFrame:
@@ -39,31 +49,31 @@ def turn_frame(scores: pd.DataFrame, board: Board, panels: Mapping[str, str]) ->
 
 def write_turns(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path, panels: Mapping[str, str]) -> list[Path]:
     """Write `<out>.pdf`, `<out>.png` and `<out>.csv`."""
-    with style():
-        paths = save(_draw(frame[frame["profile"] == board.profile], board, stamp, panels), stamp, out)
-    paths.append(out.with_suffix(".csv"))
-    write_atomically(paths[-1], csv_text(frame))
-    return paths
+    own = frame[frame["profile"] == board.profile]
+    return write_figure(lambda: _draw(own, board, stamp, panels), frame, stamp, out)
 
 
 def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: Mapping[str, str]) -> Figure:
     sentences = [BANDS, *_left_out(board, panels), *(f"{text}." for text in board.caveats), *gaps(shown), stamp.line]
     known = set(shown.dropna(subset="score")["panel"])
     filled = {panel: title for panel, title in panels.items() if panel in known} or panels
-    notes = wrap(sentences, columns=100 if len(filled) > 1 else 72)
-    base = 0.6 + NOTE_HEIGHT * len(notes)
-    width = LEFT + len(filled) * (PANEL + GAP) + NAMES
-    figure = Figure(figsize=(width, base + 2.5))
     drawn = pens((group, lines[0].kind) for group, lines in board.groups.items())
-    titles = {group: lines[0].title for group, lines in board.groups.items()}
+    last = shown[shown["panel"] == list(filled)[-1]].dropna(subset="score")
+    titles = named({group: lines[0].title for group, lines in board.groups.items()}, set(last["method"]))
+    names = names_width(titles.values())
+    room = (WIDTH - LEFT - names - GAP * (len(filled) - 1)) / len(filled)
+    panel_width = min(WIDEST, max(NARROWEST, room))
+    width = LEFT + len(filled) * (panel_width + GAP) - GAP + names
+    notes = wrap(sentences, width - LEFT)
+    base, high = notes_height(notes) + 0.5, names_height(len(titles), least=2.0)
+    figure = Figure(figsize=(width, base + high + 0.35))
     for number, (panel, title) in enumerate(filled.items()):
-        left = LEFT + number * (PANEL + GAP)
-        axes = add_axes(figure, left, base, PANEL, 2.1)
+        left = LEFT + number * (panel_width + GAP)
+        axes = add_axes(figure, left, base, panel_width, high)
         draw_curves(axes, shown[shown["panel"] == panel], drawn, titles, named=number == len(filled) - 1)
         axes.set(xlabel="Request in the session", ylabel="Mean score (%)" if number == 0 else "")
-        write_at(figure, left, base + 2.25, title, fontsize=9, fontweight="bold")
-    for number, text in enumerate(reversed(notes)):
-        write_at(figure, LEFT, 0.08 + NOTE_HEIGHT * number, text, fontsize=6.5, color=SOFT)
+        write_at(figure, left, base + high + 0.15, title, fontsize=9, fontweight="bold")
+    write_notes(figure, LEFT, notes)
     return figure
 
 

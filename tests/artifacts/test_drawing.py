@@ -1,14 +1,30 @@
 import colorsys
 import itertools
+import math
 
 import matplotlib
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from scbench.artifacts.drawing import add_axes, pens, save, separate, style, wrap
+from scbench.artifacts.drawing import (
+    NOTE_COLUMNS,
+    add_axes,
+    name_beside,
+    names_height,
+    names_width,
+    only_words,
+    pens,
+    save,
+    separate,
+    sidestep,
+    style,
+    wrap,
+    write_figure,
+)
 from scbench.artifacts.stamp import Stamp
 
 STAMP = Stamp("figure3", "mini", "strict", "20 sessions a task", "0123456789abcdef" * 4)
@@ -109,6 +125,65 @@ def test_the_readers_own_matplotlib_settings_do_not_show(tmp_path):
 
 def test_footers_are_wrapped_and_lose_no_word():
     sentences = ["word " * 100, "short"]
-    lines = wrap(sentences)
-    assert all(len(line) <= 140 for line in lines)
+    lines = wrap(sentences, 4)
+    assert all(len(line) <= 4 * NOTE_COLUMNS for line in lines)
     assert " ".join(lines).split() == " ".join(sentences).split()
+
+
+def log_axes() -> tuple[Figure, matplotlib.axes.Axes]:
+    drawing = Figure(figsize=(3, 3))
+    axes = add_axes(drawing, 0.5, 0.5, 2, 2)
+    axes.set(xscale="log", xlim=(0.1, 2), ylim=(0, 100))
+    return drawing, axes
+
+
+def in_points(axes, x, y):
+    return [tuple(axes.transData.transform(point) * 72 / axes.figure.dpi) for point in zip(x, y, strict=True)]
+
+
+@given(st.lists(st.tuples(st.floats(0.12, 1.8), st.floats(0, 100)), max_size=25))
+def test_markers_that_stepped_aside_do_not_cover_each_other_and_keep_their_height(points):
+    _, axes = log_axes()
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    moved = in_points(axes, sidestep(axes, x, y, 4.0), y)
+    for (left, up), (other, height) in itertools.combinations(moved, 2):
+        assert math.hypot(left - other, up - height) >= 0.97 * 4.0
+    far = [math.dist(one, two) for one, two in itertools.combinations(in_points(axes, x, y), 2)]
+    if min(far, default=9) > 4.0:
+        assert sidestep(axes, x, y, 4.0) == x
+
+
+def test_a_marker_without_a_free_place_stays_and_one_that_is_missing_takes_none():
+    _, axes = log_axes()
+    assert sidestep(axes, [0.5, 0.5, 0.5], [50, 50, 50], 4.0, room=3) == [0.5, 0.5, 0.5]
+    moved = sidestep(axes, [0.5, math.nan, 0.5], [50, 50, math.nan], 4.0)
+    assert moved[0] == moved[2] == 0.5 and math.isnan(moved[1])
+
+
+@pytest.mark.parametrize("heights", [[50.0] * 12, [0.0, 100.0, math.nan], list(range(0, 90, 9))], ids=str)
+def test_names_beside_axes_do_not_overlap_and_end_where_they_said(heights):
+    titles = {f"m{number}": f"A method, {number}" for number in range(len(heights))}
+    drawn = pens((name, "linear") for name in titles)
+    with style():
+        width = names_width(titles.values())
+        figure = Figure(figsize=(2 + width, 3))
+        axes = add_axes(figure, 0.5, 0.5, 1.5, names_height(len(titles), least=1))
+        axes.set(ylim=(0, 100), xlim=(0, 1))
+        name_beside(axes, {name: (0.5, height) for name, height in zip(titles, heights, strict=True)}, drawn, titles)
+        boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(heights)
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    for one, two in itertools.combinations(boxes, 2):
+        assert one.y0 >= two.y1 - 1 or two.y0 >= one.y1 - 1
+    leaders = [line for line in axes.lines if len(line.get_xdata()) == 2]
+    assert len(leaders) == sum(not math.isnan(height) for height in heights)
+
+
+def test_a_figure_is_written_with_its_twin_in_our_style(tmp_path):
+    frame = pd.DataFrame({"score": [0.123456]})
+    with matplotlib.rc_context({"font.size": 30}):
+        paths = write_figure(lambda: only_words("Nothing was measured.", STAMP), frame, STAMP, tmp_path / "one.pdf")
+    assert [path.name for path in paths] == ["one.pdf", "one.png", "one.csv"]
+    assert paths[2].read_text() == "score\n0.1235\n"
+    with style():
+        assert only_words("Nothing was measured.", STAMP).get_size_inches()[1] < 0.6

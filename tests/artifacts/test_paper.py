@@ -112,10 +112,40 @@ def test_tables_of_any_size_and_text_of_any_kind_fit_and_nothing_is_lost(pieces,
     path.write_bytes(done.pdf)
     text = subprocess.run(["pdftotext", "-layout", path, "-"], capture_output=True, text=True, check=True).stdout
     assert {int(row) for row in re.findall(r"row (\d+)", text)} == set(range(150))
+    assert "Table 11, continued." in text
     assert len(re.findall(r"case \d+", text)) == 12
     assert "1" * 64 in text and "2" * 64 in text
     fonts = subprocess.run(["pdffonts", path], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
     assert fonts and all(line.split()[-5] == "yes" for line in fonts)  # columns: ... emb sub uni object ID
+
+
+@needs_tex
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed (Debian: poppler-utils)")
+def test_no_page_is_half_empty_and_no_heading_stands_alone(tmp_path):
+    rows = {"table1": 14, "table2": 38, "table3": 44, "table4": 22, "table5": 30, "table6": 12, "budgets": 34}
+    made = []
+    for entry in catalogue():
+        name = entry.artifact.name
+        path = tmp_path / f"{name}{paperkey.SET[entry.artifact.kind]}"
+        if name in rows:
+            path.write_text(table(5, rows[name], "0.1"))
+        elif name in ("figure1", "figure3", "pareto"):
+            with matplotlib.style.context("default"):
+                figure = Figure(figsize=(6, 4.2))
+                figure.text(0.1, 0.1, "lowest")
+                save(figure, STAMP, path)
+        else:
+            continue
+        made.append(Piece(entry, path, "1" * 64, "2" * 64))
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(compose(made, VALUES).pdf)
+    text = subprocess.run(["pdftotext", "-bbox", path, "-"], capture_output=True, text=True, check=True).stdout
+    _, *pages, last = [re.findall(r'yMax="([\d.]+)">([^<]*)<', page) for page in text.split("<page ")[1:]]
+    assert [word for _, word in last][:1] == ["Lineage"] and len(pages) > 4
+    for words in pages[:-1]:
+        # The last word of a page is its number.
+        assert max(float(down) for down, _ in words[:-1]) > 0.5 * 842
+        assert words[-2][1] not in ("paper", "continued.")
 
 
 def test_what_is_written_for_the_typesetter_names_every_piece_once_in_order(pieces, tmp_path):
@@ -174,7 +204,9 @@ def test_a_report_becomes_tables_and_paragraphs_with_everything_escaped():
     tex = as_latex(REPORT.replace("{long}", NASTY.replace("|", "\\|")))
     assert r"\textbf{holds}" in tex and r"\texttt{order: balanced}" in tex and "95 \\%" in tex
     assert r"a \textbar{} b \& c" in tex and r"a\_b" in tex and "Findings" not in tex
-    check_table(tex)
+    table, items = tex.split(r"\par\medskip\begin{tabular}", 2)[1:]
+    check_table(rf"\begin{{tabular}}{table}")
+    assert items.index(r"\textbf{More}") < items.index(r"\midrule") < items.index("one: a"), "a list below its heading"
 
 
 def test_characters_are_marked_by_their_numbers():
