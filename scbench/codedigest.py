@@ -5,7 +5,8 @@ without importing the module: planning needs no deep-learning library.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,25 @@ def made(value: str) -> dict[str, Any] | None:
     return _MADE.get(value)
 
 
+def changed(known: Mapping[str, Any]) -> list[str]:
+    """The files of the modules of a manifest (`made`) whose code is another one by now, or that went or came."""
+    names = set(known["modules"])
+    for given in known["given"]:
+        with suppress(ModuleNotFoundError):  # its modules are in `names`, and will not be found
+            names |= set(expand(given))
+    return sorted(name.replace(".", "/") + ".py" for name in names if not _is_same(known, name))
+
+
+def _is_same(known: Mapping[str, Any], module: str) -> bool:
+    try:
+        # A file that is the same needs no look at what it does.
+        if digest_file(source_file(module)) == known["sources"].get(module):
+            return module in known["modules"]
+        return module_digest(module) == known["modules"].get(module)
+    except (ModuleNotFoundError, SyntaxError, ValueError, OSError):
+        return False
+
+
 def closure(modules: Iterable[str]) -> frozenset[str]:
     """`modules` and every module of this repository that they import, directly or not (names, packages expanded)."""
     found: set[str] = set()
@@ -55,19 +75,7 @@ def closure(modules: Iterable[str]) -> frozenset[str]:
 
 def module_digest(module: str) -> str:
     """sha256 of the syntax tree of one module, without comments, docstrings and positions."""
-    return _digest_source(source_file(module).read_bytes())
-
-
-@lru_cache(maxsize=1024)
-def _digest_source(source: bytes) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
-            node
-        ):
-            # A body of nothing but its docstring stays a body.
-            node.body = node.body[1:] or [ast.Pass()]
-    return digest_text(ast.dump(tree))
+    return _read_source(source_file(module).read_bytes())[0]
 
 
 def imports(module: str) -> frozenset[str]:
@@ -75,19 +83,43 @@ def imports(module: str) -> frozenset[str]:
     path = source_file(module)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                up = package.split(".")
-                up = up[: len(up) - node.level + 1]
-                base = ".".join([*up, node.module] if node.module else up)
-            else:
-                base = node.module
-            # A name is a module of its own if there is a file for it, else it stands in `base`.
-            found |= {name if _exists(name := f"{base}.{alias.name}") else base for alias in node.names}
+    for level, base, names in _read_source(path.read_bytes())[1]:
+        if level:
+            up = package.split(".")
+            up = up[: len(up) - level + 1]
+            base = ".".join([*up, base] if base else up)
+        # A name is a module of its own if there is a file for it, else it stands in `base`.
+        found |= {name if _exists(name := f"{base}.{alias}") else base for alias in names} if names else {base}
     return frozenset(name for name in found if _exists(name))
+
+
+@lru_cache(maxsize=1024)
+def _read_source(source: bytes) -> tuple[str, tuple[tuple[int, str, tuple[str, ...]], ...]]:
+    """What `module_digest` says of a module with this source, and its imports: (level, module, names taken from it)."""
+    tree = ast.parse(source)
+    imported: list[tuple[int, str, tuple[str, ...]]] = []
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            imported += [(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imported.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _has_docstring(
+            node
+        ):
+            # A body of nothing but its docstring stays a body.
+            node.body = node.body[1:] or [ast.Pass()]
+    return digest_text(ast.dump(tree)), tuple(imported)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """All statements of `tree`, and what else holds some (handlers, cases); most nodes are in expressions."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            held = getattr(node, name, None)
+            waiting += held if isinstance(held, list) else ()
+        yield node
 
 
 def constant(module: str, name: str) -> Any:

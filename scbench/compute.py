@@ -1,13 +1,19 @@
 """Runs sessions through a model: from sessions and cells to the computed turns that the store keeps."""
 
+import gc
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import compress
 from typing import Any
 
+import torch
+
 from scbench import engines
 from scbench.cellkey import device_name, prompt_limit
+from scbench.engines.chunks import ChunkCache
+from scbench.engines.conversation import EngineCounters
 from scbench.errors import UserError
 from scbench.journal import Turns
 from scbench.methods import Method, make
@@ -32,10 +38,16 @@ KEPT = (
     "bytes_read",
     "tokens_prefilled",
 )
+FEWEST_PASS_TOKENS = 512  # passes over a first prompt are not halved below this: it is something else that is too much
 
 
 class Computer:
-    """One loaded model. Loading verifies the weights against the lock and raises UserError when they differ."""
+    """One loaded model. Loading verifies the weights against the lock and raises UserError when they differ.
+
+    Where a GPU's memory does not suffice for a session, it is computed again from its beginning in passes of half as
+    many tokens, as are the sessions after it: `execution.prefill_chunk` is what a pass may have. Each observation says
+    what it had.
+    """
 
     def __init__(self, study: Study, model: Model, ranks: int = 1) -> None:
         """ranks: processes that share the model (`scbench.engines.parallel`, which verifies its files for all)."""
@@ -45,6 +57,7 @@ class Computer:
             check_model(study, row, model)
         self.study = study
         self._model = model
+        self._ranks = ranks
         self._device = device_name(study.execution.device)
         execution = study.execution
         how = {"threads": execution.threads, "device": self._device, "dtype": execution.dtype, "ranks": ranks}
@@ -62,23 +75,29 @@ class Computer:
     def compute(self, session: Session, cells: Sequence[Cell]) -> list[tuple[Cell, Turns, list[Observation]]]:
         """The turns of `session` in each of `cells` (one model and task), which share what they can.
 
-        Raises UserError where a GPU's memory does not suffice.
+        Raises UserError where a GPU's memory does not suffice for the smallest passes either, and
+        torch.OutOfMemoryError at once where other processes share the model: they have to stop, too.
         """
-        import torch
+        while True:
+            counted = replace(self.engine.counters)
+            try:
+                return [
+                    (cell, self._turns(turns, encoded), self._observe(session, cell, turns, seconds))
+                    for cell, encoded, turns, seconds in self.answers(session, cells)
+                ]
+            except torch.OutOfMemoryError as error:
+                if self._ranks > 1:
+                    raise
+                smaller = halved(self.study, self._model, session, self.engine.prefill_chunk, error)
+            # Only here, where nothing holds the error any more, and with it the tensors of the passes that failed.
+            self._begin_again(smaller, counted)
 
-        try:
-            return [
-                (cell, self._turns(turns, encoded), self._observe(session, cell, turns, seconds))
-                for cell, encoded, turns, seconds in self.answers(session, cells)
-            ]
-        except torch.OutOfMemoryError as error:
-            # Tried again here with smaller passes, the session would have other last bits than the others.
-            what = f"{self._model.name}, {session.task}: {' '.join(str(error).split())[:120]}"
-            raise UserError(
-                f"{self.study.origin}: execution.prefill_chunk: {self.engine.prefill_chunk} tokens in one pass are too "
-                f"many for this GPU's memory ({what}); set fewer (no help to recurrent models and to methods that "
-                "encode a prompt at once), or more gpus for the model in the lock of models"
-            ) from error
+    def _begin_again(self, prefill_chunk: int, counted: EngineCounters) -> None:
+        """Free what a session left that came to no end, and forget its work; `counted` before it."""
+        self.engine.prefill_chunk, self.engine.counters = prefill_chunk, counted
+        self.engine.chunks = ChunkCache()  # encoded in the passes of before
+        gc.collect()
+        torch.cuda.empty_cache()
 
     def answers(
         self, session: Session, cells: Sequence[Cell]
@@ -176,6 +195,7 @@ class Computer:
                 prompt_seconds=turn.prompt_seconds + seconds * (number == 1),
                 decode_seconds=turn.decode_seconds,
                 device=self._device,
+                prefill_chunk=self.engine.prefill_chunk,
             )
             for number, turn in enumerate(turns, start=1)
         ]
@@ -191,3 +211,25 @@ class Computer:
             kept["evidence_kept"] = encoded.evidence_kept[number]
             turns.append(kept)
         return turns
+
+
+def halved(study: Study, model: Model, session: Session, prefill_chunk: int, error: Exception) -> int:
+    """Half of `prefill_chunk`, for another attempt at `session`, which is said on standard error.
+
+    error: what said that the memory of a GPU does not suffice. Raises UserError where smaller passes are no help: below
+    FEWEST_PASS_TOKENS, and for engines that do not cut prompts into passes.
+    """
+    what = f"{model.name}, {session.task}: {' '.join(str(error).split())[:120]}"
+    if study.engine_of(model) != "transformers" or prefill_chunk // 2 < FEWEST_PASS_TOKENS:
+        raise UserError(
+            f"{study.origin}: execution.prefill_chunk: {prefill_chunk} tokens in one pass are too many for this GPU's "
+            f"memory ({what}); set fewer (no help to recurrent models and to methods that encode a prompt at once), or "
+            "more gpus for the model in the lock of models"
+        ) from error
+    print(
+        f"{what}: computed again in passes of at most {prefill_chunk // 2} tokens, not {prefill_chunk}, as is the rest "
+        "of this job",
+        file=sys.stderr,
+        flush=True,
+    )
+    return prefill_chunk // 2

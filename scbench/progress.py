@@ -19,6 +19,7 @@ from scbench.store import writing
 
 LINE_SECONDS = 5.0
 FILE_SECONDS = 0.5
+MOST_STARTS = 20  # that a file tells of
 
 
 class Progress:
@@ -35,6 +36,7 @@ class Progress:
         self.facts["started"] = start_time(os.getpid())
         before = read_state(self.path)
         self.facts["earlier"] = before.get("earlier", 0.0) + before.get("seconds", 0.0)
+        self.facts["starts"] = [*before.get("starts", ()), time.time()][-MOST_STARTS:]
         self._clock = clock
         self._start = clock()
         self._said = self._written = float("-inf")
@@ -106,8 +108,9 @@ class Progress:
 def read_state(path: str | Path) -> dict[str, Any]:
     """What a job at `path` says of itself; empty where none has said anything.
 
-    done, total, from_store: steps; seconds: of this run so far, earlier: of the runs before it; host, pid, started: its
-    process, as in `scbench.leases.Owner`; and what the job itself adds to its `facts`.
+    done, total, from_store: steps; seconds: of this run so far, earlier: of the runs before it; starts: when they began
+    (in seconds since the epoch, the last one last); host, pid, started: its process, as in `scbench.leases.Owner`; and
+    what the job itself adds to its `facts`.
     """
     try:
         state = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """The two records that inference leaves, each field explained once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -47,4 +47,4 @@ class Observation:
     prompt_seconds: float
     decode_seconds: float
     device: str
-    extra: Mapping[str, str] = field(default_factory=dict)
+    prefill_chunk: int | None = None  # tokens of a pass over the first prompt, at most; None where none was cut

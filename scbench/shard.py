@@ -12,14 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from scbench import cellkey, places
+from scbench import cellkey, codedigest, places
 from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
 from scbench.journal import Entry, Turns
 from scbench.leases import Owner
+from scbench.parts import code_of
 from scbench.plan import Cell, Shard, Unit, unit_parts
 from scbench.progress import Progress
 from scbench.provenance import named, observe, record
+from scbench.provenance.checks import some
 from scbench.records import Observation, Result
 from scbench.sessions import Session, read_sessions
 from scbench.store import Store, writing
@@ -57,13 +59,14 @@ class ShardRun:
         self._computer: Computing | None = None
         self._machine = progress.facts["machine"] = cellkey.machine(study)
         self._keys: dict[tuple[str, ...], str] = {}
+        self._code: list[dict[str, Any]] = []
         self._load_seconds: float | None = None
 
     def run(self) -> Summary:
         """Compute what is missing and write every part of the shard.
 
-        Raises UserError when session files, the store, the weights or the disk are not as they must be; what was
-        finished by then is kept.
+        Raises UserError when session files, the store, the weights or the disk are not as they must be, or the code was
+        edited since it began; what was finished by then is kept.
         """
         work = [(unit, self._sessions(unit)) for unit in self.shard.units]
         self._keys = {
@@ -71,6 +74,9 @@ class ShardRun:
             for unit in self.shard.units
             for part in unit_parts(self.study, unit)
         }
+        rows: dict[tuple[str, ...], set[str]] = {}
+        self.progress.facts["code"] = code_of(self.study, self.shard, rows)
+        self._code = [codedigest.made(digest) for digest in sorted(set().union(*rows.values()))]
         with Store(places.STORE) as store:
             store.refresh(self._keys.values())
             self.progress.expect(sum(len(sessions) * len(self._cells(unit)) for unit, sessions in work))
@@ -79,6 +85,14 @@ class ShardRun:
                 self._write(store, unit, sessions)
         counters = self._computer.counters if self._computer else {}
         return Summary(self.progress.total, self.progress.from_store, counters)
+
+    def _check_code(self) -> None:
+        """Raise UserError where the code that decides the answers is another one by now than when the job began."""
+        if edited := sorted({file for known in self._code for file in codedigest.changed(known)}):
+            raise UserError(
+                f"{self.shard.name}: {some(edited)} changed since this job began; run the same command again, which "
+                "computes anew what the change concerns (finished sessions are kept, by the code that computed them)"
+            )
 
     def _cells(self, unit: Unit) -> list[Cell]:
         return [part.cell for part in unit_parts(self.study, unit)]
@@ -140,6 +154,7 @@ class ShardRun:
             started = time.perf_counter()
             self._computer = self._start()
             self._load_seconds = round(time.perf_counter() - started, 3)
+            self._check_code()  # what was imported only now may be newer than what the keys were made of
         results = self._computer.compute(session, cells)
         store.append(Entry(self._key(cell), session.digest, turns) for cell, turns, _ in results)
         self._observe([(cell, observation) for cell, _, observations in results for observation in observations])
@@ -163,6 +178,7 @@ class ShardRun:
 
     def _write(self, store: Store, unit: Unit, sessions: Sequence[Session]) -> None:
         """Publish the unit's cells and write the files that the plan declares, each with its sidecar."""
+        self._check_code()  # what a run has planned since would be written over
         turns = _observed(self._observations, {session.sid for session in sessions})
         model = {name: getattr(unit.model, name) for name in ("hub", "revision", "licence")}
         model["path"] = named(unit.model.directory)
@@ -199,11 +215,10 @@ def _observed(path: Path, sessions: set[str]) -> dict[str, list[dict[str, Any]]]
 
 
 def _summary(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How many turns were observed, in how many seconds and where; other turns came from the store, from other jobs."""
+    """How many turns were observed, in how many seconds, where and in what passes; others came from other jobs."""
     seconds = {name: round(sum(turn[name] for turn in turns), 3) for name in ("prompt_seconds", "decode_seconds")}
-    where = {
-        name: sorted({turn[name] for turn in turns} - {None}) for name in ("device", "host", "environment", "lock")
-    }
+    names = ("device", "host", "environment", "lock", "prefill_chunk")
+    where = {name: sorted({turn[name] for turn in turns} - {None}) for name in names}
     return {"turns": len(turns)} | seconds | where
 
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from scbench import places
+from scbench.heads import Head, living
 from scbench.leases import STALE_SECONDS, Owner
+from scbench.parts import Standing
 from scbench.plan import Plan, Shard
 from scbench.progress import read_state
 
-STATES = ("done", "running", "failed", "stopped", "waiting")
+STATES = ("done", "running", "failed", "again", "stopped", "waiting")
 # What SLURM's daemons say about a job that they ended.
 SCHEDULER = re.compile(r"(slurmstepd|srun|slurmd): error: (.*)")
 
@@ -27,7 +29,8 @@ class JobStatus:
     """One shard of a plan.
 
     state: done; running; failed, with the last error of its log in `words`; stopped, by a kill, a scheduler or Ctrl-C;
-        or waiting, for its turn or its first start.
+        again, where it ended in one of these two ways and a run that goes on will try it again; or waiting, for its
+        turn, its first start or, with the reason in `words`, to be computed anew.
     done, from_store, total: (session, cell) pairs that its last run finished, of these from the store, and of the plan.
     seconds: of its last run so far; spent: of all its runs.
     """
@@ -62,10 +65,14 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """All jobs of a plan, and its cells: how many have all of their results written, of how many."""
+    """All jobs of a plan, and its cells: how many have all of their results written, as they would be today.
+
+    stale: which cells have results that count no more, and why, in a line; empty where none has.
+    """
 
     plan: Plan
     jobs: tuple[JobStatus, ...]
+    stale: str
     cells_done: int
     cells_running: int
     cells_failed: int
@@ -75,6 +82,11 @@ class StudyStatus:
         """State -> its jobs, states without any left out, in the order of STATES."""
         found = {state: [job for job in self.jobs if job.state == state] for state in STATES}
         return {state: jobs for state, jobs in found.items() if jobs}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all cells have all of their results, as they would be written today."""
+        return self.cells_done == len(self.plan.cells)
 
     @property
     def done(self) -> int:
@@ -108,20 +120,22 @@ class StudyStatus:
 def study_status(plan: Plan, prefix: str = "") -> StudyStatus:
     """The status of `plan` in this working directory.
 
-    prefix: what begins the names of its jobs, where it is the twin of another study (`scbench.study.twin`).
+    prefix: what begins the names of its jobs, where it runs beside another study (`scbench.study.twins`).
     """
-    logs = Path("logs", plan.study.name.removesuffix(f"-{prefix[:-1]}") if prefix else plan.study.name, "infer")
-    alive = _alive()
+    study = plan.study.name
+    run = study.removesuffix(f"-{prefix[:-1]}") if prefix else study  # of the study that it runs beside
+    logs = Path("logs", run, "infer")
+    alive, heads = _alive(), [head for head in living() if head.study == run]
+    standing = Standing(plan.study)
     written: dict[tuple[str, ...], bool] = {}
-    jobs = []
+    jobs, everything = [], []
     for shard in plan.shards:
         parts = plan.parts(shard)
+        everything += parts
         for part in parts:
-            written[part.cell.id] = written.get(part.cell.id, True) and Path(part.path).is_file()
-        complete = all(Path(part.path).is_file() for part in parts)
-        total = sum(part.stop - part.first for part in parts)
+            written[part.cell.id] = written.get(part.cell.id, True) and standing.holds(part)
         name = f"{prefix}{shard.name}"
-        jobs.append(_job(plan, shard, total, complete, logs / f"{name}.log", f"infer_{name}", alive))
+        jobs.append(_job(plan, shard, standing, logs / f"{name}.log", f"infer_{name}", alive, heads))
     open_cells = {
         state: {part.cell.id for job in jobs if job.state == state for part in plan.parts(job.shard)}
         for state in ("running", "failed")
@@ -130,6 +144,7 @@ def study_status(plan: Plan, prefix: str = "") -> StudyStatus:
     return StudyStatus(
         plan,
         tuple(jobs),
+        stale=standing.told(everything),
         cells_done=len(finished),
         cells_running=len(open_cells["running"] - finished),
         cells_failed=len(open_cells["failed"] - open_cells["running"] - finished),
@@ -144,26 +159,44 @@ def running_jobs(study: str) -> list[str]:
 
 
 def _job(
-    plan: Plan, shard: Shard, total: int, complete: bool, log: Path, rule: str, alive: Sequence[tuple[str, int]]
+    plan: Plan,
+    shard: Shard,
+    standing: Standing,
+    log: Path,
+    rule: str,
+    alive: Sequence[tuple[str, int]],
+    heads: Sequence[Head],
 ) -> JobStatus:
+    parts = plan.parts(shard)
+    total = sum(part.stop - part.first for part in parts)
+    held = sum(part.stop - part.first for part in parts if standing.holds(part))
     path = Path(places.progress_file(plan.study.name, shard.name))
     state = read_state(path)
     seconds, earlier = state.get("seconds", 0.0), state.get("earlier", 0.0)
     # A job that has written everything is done, even while its process ends or goes on with another.
-    running = _runs(state, alive) and not (complete and state["done"] == total)
+    running = _runs(state, alive) and not (held == total and state["done"] == total)
     if running:
         seconds += max(0.0, time.time() - path.stat().st_mtime)
-    # The study was changed since: the job that said this is another one than the plan's.
-    known = state if state.get("total") == total else {}
-    done = total if complete and not running else known.get("done", 0)
+    # The study or its code was changed since: the job that said this is another one than the plan's.
+    known = state if state.get("total") == total and state.get("code") == standing.code(shard) else {}
+    done = known.get("done", 0) if running else max(held, known.get("done", 0))
     from_store = min(known.get("from_store", 0), done)
     if running:
         what, words = "running", ""
-    elif complete:
+    elif held == total:
         what, words = "done", ""
+    elif words := standing.told(parts):
+        what = "waiting"
     else:
         what, words = _ended(log, rule, bool(state))
+        if what in ("failed", "stopped") and any(_tries_again(head, state.get("starts", ())) for head in heads):
+            what = "again"
     return JobStatus(shard, what, done, from_store, total, seconds, earlier + seconds, words)
+
+
+def _tries_again(head: Head, starts: Sequence[float]) -> bool:
+    """Whether `head` will start a job again that ended after these `starts`."""
+    return sum(start >= head.began for start in starts) <= head.retries
 
 
 def _alive() -> list[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """The default study from nothing to its Table 4, with progress: what `make demo` runs after the set-up."""
 
 import argparse
-import json
+import re
 import subprocess
 import sys
 import time
@@ -14,13 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scbench import baseline, places
 from scbench.artifacts import ARTIFACTS
 from scbench.errors import UserError
-from scbench.plan import Plan, make_plans
-from scbench.study import read_study
+from scbench.models import Model
+from scbench.plan import make_plans
+from scbench.progress import read_state
+from scbench.status import StudyStatus, study_status
+from scbench.study import Study, read_study
 from scripts import run, show_table
 
 LOG = Path("logs/demo.log")
 POLL_SECONDS = 0.5
 LINE_SECONDS = 20.0  # between two lines of progress where there is no terminal
+NOTHING = "Nothing to be done"  # what Snakemake says where it is so
 TAIL_LINES, TAIL_WIDTH = 15, 160
 
 
@@ -37,17 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(
         f"Study [bold]{study.name}[/bold]: {len(study.tasks)} tasks x {len(study.modes)} modes x "
         f"{len(study.methods)} methods and the floor, {study.data.sessions} sessions a task of about "
-        f"{study.data.tokens} tokens, on {', '.join(model.name for model in study.models)}.",
+        f"{study.data.tokens} tokens, on {', '.join(_named(study, model) for model in study.models)}.",
         highlight=False,
     )
     cells, shards = (sum(len(getattr(plan, name)) for plan in plans) for name in ("cells", "shards"))
     console.print(f"{cells} cells in {shards} jobs, {options.cores} at a time; log: {LOG}")
-    if baseline.applies(study):
+    statuses = [study_status(plan) for plan in plans]
+    for status in statuses:
+        if status.stale:
+            console.print(f"Study {status.plan.study.name}: {status.stale}", highlight=False, soft_wrap=True)
+    if all(status.is_done for status in statuses):
+        console.print("Nothing to compute: all cells are finished. Tables and figures are made where they are missing.")
+    elif baseline.applies(study):
         console.print("Before them, full attention has to pass a check of its own: look-ups and pass keys.")
     started = time.monotonic()
-    _snakemake(plans, options.cores, console)
+    _snakemake(statuses, options.cores, console)
     show_table.show("figures/table4.csv", console)
-    console.print(f"\nBuilt in {_clock(time.monotonic() - started)}:")
+    took = _clock(time.monotonic() - started)
+    console.print(f"\nNothing to be done ({took}):" if NOTHING in LOG.read_text() else f"\nBuilt in {took}:")
     for line in built():
         console.print(f"  {line}", highlight=False)
 
@@ -60,16 +71,24 @@ def built() -> Iterator[str]:
         yield f"{kind}s in figures/ ({' '.join(of_kind[0].suffixes)}): {names}"
 
 
-def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
-    """Run everything; raise UserError with the end of the log when it fails."""
+def _named(study: Study, model: Model) -> str:
+    """The name of `model`, and how many of the methods it runs where that is not all."""
+    own = study.methods_of(model)
+    return model.name if own == study.methods else f"{model.name} ({len(own)} of the methods)"
+
+
+def _snakemake(statuses: Sequence[StudyStatus], cores: int, console: Console) -> None:
+    """Run everything; raise UserError with the end of the log when it fails. `statuses`: how far the studies are."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    study = plans[0].study
-    shards = [(plan, shard) for plan in plans for shard in plan.shards]
+    study = statuses[0].plan.study
     checks = study.models if baseline.applies(study) else ()
-    check_files = [Path(places.progress_file(study.name, baseline.job(model))) for model in checks]
-    progress_files = [Path(places.progress_file(plan.study.name, shard.name)) for plan, shard in shards]
-    for path in (*check_files, *progress_files):
-        path.unlink(missing_ok=True)
+    # Path of what each job says of itself -> what is done before it is started.
+    check_files = {Path(places.progress_file(study.name, baseline.job(model))): 0 for model in checks}
+    progress_files = {
+        Path(places.progress_file(status.plan.study.name, job.shard.name)): job.done
+        for status in statuses
+        for job in status.jobs
+    }
     command = [sys.executable, "-m", "snakemake", "--profile", "local", "--cores", str(cores)]
     columns = (
         TextColumn("{task.description}"),
@@ -81,9 +100,9 @@ def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
         TimeRemainingColumn(),
     )
     with open(LOG, "w", encoding="utf-8") as log, Progress(*columns, console=console) as bars:
-        total = sum(part.stop - part.first for plan, shard in shards for part in plan.parts(shard))
+        total = sum(status.total for status in statuses)
         asked = len(checks) * baseline.QUERIES * len(baseline.floors(study))
-        check = bars.add_task("baseline", total=asked, unit="queries", visible=bool(checks))
+        check = bars.add_task("baseline", total=asked, unit="queries", visible=False)
         bar = bars.add_task("inference", total=total, unit="session cells")
         began = time.time()
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -91,13 +110,16 @@ def _snakemake(plans: Sequence[Plan], cores: int, console: Console) -> None:
         try:
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
-                done, checked = (sum(map(_done, files)) for files in (progress_files, check_files))
+                done, checked = (
+                    sum(_done(path, before, began) for path, before in files.items())
+                    for files in (progress_files, check_files)
+                )
                 bars.update(bar, completed=done)
-                bars.update(check, completed=checked)
+                bars.update(check, completed=checked, visible=bool(checked))
                 if not console.is_terminal and time.monotonic() - said >= LINE_SECONDS:
                     said = time.monotonic()
                     where = f"{done}/{total} session cells" if done else f"{checked}/{asked} queries of the check"
-                    console.print(where, highlight=False)
+                    console.print(f"{where}{_steps()}", highlight=False)
         except KeyboardInterrupt:
             process.wait()
             raise
@@ -118,12 +140,18 @@ def _why(status: int, study: str, began: float) -> str:
     return "\n".join([f"the workflow {how}; its log is {LOG}", *(said or tail), last])
 
 
-def _done(path: Path) -> int:
-    """Steps done by one job; 0 until it has said so. The file is replaced atomically, so it is whole or absent."""
+def _steps() -> str:
+    """How many of its jobs Snakemake has finished, by its log, as the end of a line; empty before the first."""
+    found = re.findall(r"^\d+ of \d+ steps", LOG.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return f"; {found[-1]} of the workflow" if found else ""
+
+
+def _done(path: Path, before: int, began: float) -> int:
+    """Steps done by one job, `before` until it says so in a run that began at `began` (in seconds since the epoch)."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["done"]
+        return read_state(path).get("done", before) if path.stat().st_mtime >= began else before
     except FileNotFoundError:
-        return 0
+        return before
 
 
 def _clock(seconds: float) -> str:

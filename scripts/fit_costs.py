@@ -16,7 +16,9 @@ from scripts import run
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--configfile", default="config.yaml", help="study file (default: config.yaml)")
+    parser.add_argument(
+        "--configfile", "--config", default="config.yaml", metavar="STUDY", help="study file (default: config.yaml)"
+    )
     parser.add_argument("--write", action="store_true", help="write the costs into resources/models.lock.yaml")
     options = parser.parse_args(arguments)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 from scbench import places
+from scbench.errors import UserError
+from scbench.parts import code_of
 from scbench.plan import make_plan
 from scbench.progress import Progress
 from scbench.shard import Computing, ShardRun
@@ -19,12 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--config", required=True, help="study file, as resolved by the workflow or as written")
     parser.add_argument("--shard", required=True, help="name of the shard in the study's plan")
+    parser.add_argument(
+        "--code", help="refuse to start where another code would decide the shard (`scbench.parts.code_of`)"
+    )
     options = parser.parse_args(arguments)
 
     # A scheduler's TERM ends the job like Ctrl-C does: leases are given back, what was finished is kept.
     signal.signal(signal.SIGTERM, _interrupt)
     study = read_study(options.config)
     shard = make_plan(study).shard(options.shard)
+    if options.code and options.code != code_of(study, shard):
+        raise UserError(
+            f"{shard.name}: the code changed since this job was planned; run the same command again, which plans anew "
+            "(of what is finished, nothing that still counts is computed again)"
+        )
     shard = shard.on(shard.model.found())
 
     def start() -> Computing:

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 from scbench import codedigest, provenance
 from scbench.canonical import write_atomically
 from scbench.errors import UserError
+from scbench.parts import check_parts
 from scbench.scoring.table import score_files
+from scbench.study import read_study
 from scripts import run
 
 CODE = ("scbench.scoring", "scbench.quirks", "scbench.records", "scripts.score")
@@ -35,9 +37,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.score", description=__doc__)
     parser.add_argument("--in", dest="inputs", nargs="+", required=True, metavar="PART", help="files of result lines")
     parser.add_argument("--out", required=True, type=Path, help="the parquet file to write")
+    parser.add_argument("--config", help="study file: refuse parts that its jobs would not write today")
     arguments = parser.parse_args(argv)
 
     started = time.perf_counter()
+    if arguments.config:
+        check_parts(read_study(arguments.config), arguments.inputs)
     table = score_files(arguments.inputs)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")

@@ -1,4 +1,4 @@
-"""Shows how far a study is, while it runs or after: `python -m scripts.status [--config my_study.yaml] [--all]`."""
+"""Shows how far a study is, while it runs or after: `python -m scripts.status [--configfile my_study.yaml] [--all]`."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,21 +11,23 @@ from scbench.console import unfolded
 from scbench.errors import UserError
 from scbench.plan import make_plan
 from scbench.status import JobStatus, StudyStatus, study_status
-from scbench.study import OTHER_HISTORY, read_study, twin
+from scbench.study import BESIDE, read_study, twins
 from scripts import run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", help="study file (default: the study that ran here last)")
+    parser.add_argument(
+        "--configfile", "--config", metavar="STUDY", help="study file (default: the study that ran here last)"
+    )
     parser.add_argument("--all", action="store_true", help="also the jobs that are done or wait")
     options = parser.parse_args(arguments)
 
-    study = read_study(options.config or last_study())
-    other = twin(study)
+    study = read_study(options.configfile or last_study())
     console = unfolded(Console())
     statuses = [study_status(make_plan(study))]
-    statuses += [study_status(make_plan(other), prefix=f"{other.history}-")] if other else []
+    for other in twins(study):
+        statuses.append(study_status(make_plan(other), prefix=f"{other.name.removeprefix(f'{study.name}-')}-"))
     for status in statuses:
         for line in summary(status):
             console.print(line, highlight=False, soft_wrap=True)
@@ -35,12 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def last_study() -> Path:
-    """The resolved study in results/ whose jobs said something last; a twin is shown with the study it belongs to."""
+    """The resolved study in results/ whose jobs said something last; those beside a study are shown with it."""
     studies = {path.parent.name: path for path in Path("results").glob("*/study.json")}
-    twins = {f"{name}-{history}" for name in studies for history in OTHER_HISTORY}
-    found = {path: _touched(path) for name, path in studies.items() if name not in twins}
+    found = {path: _touched(path) for name, path in studies.items() if BESIDE.sub("", name) not in {*studies} - {name}}
     if not found:
-        raise UserError("results: no study has run here; name one with --config")
+        raise UserError("results: no study has run here; name one with --configfile")
     return max(found, key=found.get)
 
 
@@ -65,6 +66,8 @@ def summary(status: StudyStatus) -> list[str]:
         f"sessions in cells: {status.done:,} of {status.total:,} finished ({share:.0%}); jobs: {jobs}",
         hours(status, gpu=False),
     ]
+    if status.stale:
+        lines.insert(1, status.stale)
     if any(job.gpus for job in status.jobs):
         lines.append(hours(status, gpu=True))
     eta = status.eta

@@ -55,6 +55,7 @@ def test_the_time_of_earlier_runs_is_kept(tmp_path: Path):
             clock.now += 20
     state = read_state(path)
     assert (state["earlier"], state["seconds"]) == (40, 20)
+    assert len(state["starts"]) == 3 and state["starts"] == sorted(state["starts"])
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", "{"])

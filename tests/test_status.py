@@ -1,19 +1,23 @@
 """The status of a study is right at every stage: before a run, in the middle, after a stop, a failure, at the end."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scbench import places
-from scbench.canonical import write_atomically
+from scbench import cellkey, places
+from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
+from scbench.heads import Head
 from scbench.leases import Owner
 from scbench.plan import Cell
 from scbench.progress import Progress
 from scbench.sessions import Session, write_sessions
 from scbench.shard import ShardRun
 from scbench.status import StudyStatus, running_jobs, study_status
+from scbench.study import twins
 from scripts import status as command
 from tests.test_infer import SESSIONS, FakeComputer, plan_of, sessions
 
@@ -142,6 +146,43 @@ def test_what_another_plans_job_said_does_not_count():
     assert study_status(longer).done == 0
 
 
+def test_what_was_finished_by_other_code_is_not_done(monkeypatch: pytest.MonkeyPatch):
+    run(0, FakeComputer())
+    with pytest.raises(KeyboardInterrupt):
+        run(1, FakeComputer(stop_after=2))
+    before = study_status(PLAN)
+    assert (before.done, before.cells_done, before.stale) == (SESSIONS + 2, 1, "")
+    monkeypatch.setattr(cellkey, "_core_digest", lambda: "0" * 64)
+    status = study_status(PLAN)
+    assert (status.done, status.cells_done, status.is_done) == (0, 0, False)
+    assert status.stale.startswith("finished cells to be computed again: 1; changed: code.core (")
+    (job,) = [job for job in status.by_state["waiting"] if job.words]
+    assert (job.shard, job.words) == (PLAN.shards[0], status.stale)
+    # Hours were spent all the same.
+    assert status.hours("spent", gpu=False) == pytest.approx(before.hours("spent", gpu=False))
+
+
+@pytest.mark.parametrize(
+    ("began", "retries", "state"),
+    [(0, 0, "failed"), (0, 1, "again"), (2**40, 0, "again")],
+    ids=["its last attempt", "an attempt is left", "a run that has not come to it"],
+)
+def test_a_job_that_will_be_tried_again_has_not_failed(
+    began: int, retries: int, state: str, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(KeyboardInterrupt):
+        run(0, FakeComputer(stop_after=1))
+    write_atomically(LOGS / f"{PLAN.shards[0].name}.log", "loading minilm\nerror: the disk is full; free space\n")
+    assert states(study_status(PLAN))["failed"] == 1
+    for study, expected in (("another", "failed"), ("smoke", state)):
+        head = Head(study, Owner.here(), began, retries, True)
+        monkeypatch.setattr("scbench.status.living", lambda head=head: iter([head]))
+        status = study_status(PLAN)
+        (job,) = status.by_state[expected]
+        assert job.words == "the disk is full; free space"
+        assert status.cells_failed == (expected == "failed")
+
+
 def test_jobs_that_run_are_known_by_the_name_of_the_study_alone():
     seen = []
 
@@ -160,5 +201,21 @@ def test_the_command_shows_the_study_that_ran_last(capsys: pytest.CaptureFixture
         command.main([])
     config = Path("smoke.yaml")
     write_atomically(config, (places.ROOT / "studies" / "smoke.yaml").read_text())
-    command.main(["--config", str(config)])
-    assert "study smoke: 0 of 16 cells done, 0 running, 0 failed" in capsys.readouterr().out
+    for name in ("--configfile", "--config"):
+        command.main([name, str(config)])
+        assert "study smoke: 0 of 16 cells done, 0 running, 0 failed" in capsys.readouterr().out
+
+
+def test_what_runs_beside_a_study_is_shown_with_it(capsys: pytest.CaptureFixture[str]):
+    study = replace(PLAN.study, both_histories=True, prompt_quirks=True)
+    for own in (study, *twins(study)):
+        write_atomically(places.study_file(own.name), canonical_json(own.resolved()))
+    assert command.last_study() == Path(places.study_file("smoke"))
+    command.main([])
+    printed = capsys.readouterr().out
+    assert re.findall(r"study (\S+): 0 of", printed) == [
+        "smoke",
+        "smoke-generated",
+        "smoke-prompts-1",
+        "smoke-prompts-2",
+    ]

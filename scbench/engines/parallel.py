@@ -10,6 +10,7 @@ Tested with processes on a CPU (gloo); no run on several GPUs (NCCL) was made ye
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -29,12 +31,13 @@ import torch
 import torch.distributed as dist
 
 from scbench.cellkey import device_name
-from scbench.compute import Computer
+from scbench.compute import Computer, halved
 from scbench.errors import UserError
 from scbench.journal import Turns
 from scbench.methods import make
 from scbench.models import Model
 from scbench.plan import Cell
+from scbench.quirked import computer_of
 from scbench.records import Observation
 from scbench.sessions import Session
 from scbench.study import Study
@@ -66,7 +69,7 @@ def _computer(study: Study, model: Model) -> Computer | ParallelComputer:
     cuda = device_name(study.execution.device) == "cuda"
     ranks = model.gpus if cuda and study.engine_of(model) != "vllm" else 1  # vLLM starts processes of its own
     if ranks <= 1:
-        return Computer(study, model)
+        return computer_of(study, model)
     if (found := torch.cuda.device_count()) < ranks:
         raise UserError(
             f"models.{model.name}.gpus: {ranks}, but this machine shows {found}; ask for more, or lower it in the lock "
@@ -87,30 +90,56 @@ class ParallelComputer:
                     f"{ranks} processes with some each; leave it out"
                 )
         model.verify()
+        self._study = study
         self._model = model
+        self._ranks = ranks
+        self.counters: dict[str, int] = {}
+        self._start()
+
+    def _start(self) -> None:
+        """Start the ranks and have them load the model; what ranks before them counted goes on counting."""
+        model, study = self._model, self._study
         meeting = Path(tempfile.mkdtemp(prefix="scbench-ranks-"))
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
         self.close = weakref.finalize(self, _end, self._processes, meeting)
         context = get_context("spawn")
-        for rank in range(ranks):
+        for rank in range(self._ranks):
             ours, theirs = context.Pipe()
-            arguments = (rank, ranks, str(meeting / "meeting"), study, model, theirs)
+            arguments = (rank, self._ranks, str(meeting / "meeting"), study, model, theirs)
             process = context.Process(target=_serve, args=arguments, name=f"{model.name} rank {rank}", daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)
             self._connections.append(ours)
-        self.counters: dict[str, int] = self._answers()[0]
+        self._counted_before = self.counters
+        self._count(self._answers()[0])
 
     def compute(self, session: Session, cells: Sequence[Cell]) -> Computed:
-        """The turns of `session` in each of `cells`; raises RuntimeError where ranks disagree about an answer."""
-        for connection in self._connections:
-            with suppress(ConnectionError):  # what became of that rank is said with the answers
-                connection.send((session, cells))
-        answers = self._answers()
-        self.counters = answers[0][1]
+        """The turns of `session` in each of `cells`; raises RuntimeError where ranks disagree about an answer.
+
+        Where the memory of one GPU does not suffice, all ranks are started anew with smaller passes, as the others wait
+        within one (`Computer`). Raises UserError where that is no help.
+        """
+        while True:
+            for connection in self._connections:
+                with suppress(ConnectionError):  # what became of that rank is said with the answers
+                    connection.send((session, cells))
+            try:
+                answers = self._answers()
+                break
+            except torch.OutOfMemoryError as error:
+                execution = self._study.execution
+                smaller = halved(self._study, self._model, session, execution.prefill_chunk, error)
+                self._study = replace(self._study, execution=replace(execution, prefill_chunk=smaller))
+            self._start()
+        self._count(answers[0][1])
         return together([computed for computed, _ in answers], sum_bytes=self._model.engine == "transformers")
+
+    def _count(self, counters: Mapping[str, int]) -> None:
+        """Take what a rank says that it counted since it was started."""
+        before = self._counted_before
+        self.counters = {name: before.get(name, 0) + count for name, count in counters.items()}
 
     def _answers(self) -> list[Any]:
         """What each rank sends next. Where one fails or ends, all are ended, and its reason is raised."""
@@ -181,6 +210,7 @@ def _serve(rank: int, ranks: int, meeting: str, study: Study, model: Model, conn
     """The life of a rank: load, then compute what is sent until the other end is closed."""
     # A terminal's Ctrl-C reaches every process; the one that started us decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()  # native code that crashes says where it was called
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
     cuda = device_name(study.execution.device) == "cuda"
     try:
@@ -189,7 +219,7 @@ def _serve(rank: int, ranks: int, meeting: str, study: Study, model: Model, conn
         dist.init_process_group(
             "nccl" if cuda else "gloo", init_method=f"file://{meeting}", rank=rank, world_size=ranks, timeout=PATIENCE
         )
-        computer = Computer(study, model, ranks=ranks)
+        computer = computer_of(study, model, ranks)
         connection.send(computer.counters)
         while True:
             session, cells = connection.recv()

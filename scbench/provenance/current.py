@@ -6,7 +6,6 @@ Everything is compared by reading files: no study is parsed and no library impor
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -63,29 +62,8 @@ def _modules(root: Path, digest: str, kept: str) -> str | None:
     known = manifest.read(root, digest, kept)
     if known is None:
         return None
-    today, gone = {}, []
-    for name in _expanded(known):
-        try:
-            source = codedigest.source_file(name)
-            # A file that is the same needs no look at what it does.
-            same = digest_file(source) == known["sources"].get(name)
-            today[name] = (
-                known["modules"][name] if same and name in known["modules"] else codedigest.module_digest(name)
-            )
-        except (ModuleNotFoundError, SyntaxError, ValueError, OSError):
-            gone.append(name)
-    changed = [name for name, value in today.items() if known["modules"].get(name) != value]
-    names = [name.replace(".", "/") + ".py" for name in sorted({*changed, *gone})]
-    return f"{some(names)} {'is another one' if len(names) == 1 else 'are others'} today" if names else ""
-
-
-def _expanded(known: dict[str, Any]) -> list[str]:
-    """The modules of a manifest, and what its packages hold today."""
-    names = set(known["modules"])
-    for given in known["given"]:
-        with suppress(ModuleNotFoundError):  # its modules are in `names`, and will not be found
-            names |= set(codedigest.expand(given))
-    return sorted(names)
+    files = codedigest.changed(known)
+    return f"{some(files)} {'is another one' if len(files) == 1 else 'are others'} today" if files else ""
 
 
 def _settings(project: Project, node: Node, studies: dict[str, dict[str, Any]]) -> Iterator[str]:

@@ -49,6 +49,30 @@ def test_two_processes_say_and_hold_what_one_does_and_end_together():
     assert not any(process.is_alive() for process in both._processes)
 
 
+def test_too_little_memory_of_one_gpu_starts_all_ranks_anew_with_smaller_passes(monkeypatch):
+    starts = []
+
+    def start(computer):
+        starts.append(computer._study.execution.prefill_chunk)
+        computer._connections, computer._counted_before = [], computer.counters
+
+    def full(_computer):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ParallelComputer, "_start", start)
+    study = study_of(full={})
+    both = ParallelComputer(study, study.models[0], 2)
+    both.counters = both._counted_before = {"prefill_tokens": 5}
+    said = iter([full, full, lambda _: [([], {"prefill_tokens": 7})] * 2])
+    monkeypatch.setattr(ParallelComputer, "_answers", lambda computer: next(said)(computer))
+    assert both.compute(SESSION, []) == []
+    assert starts == [4096, 2048, 1024]
+    assert both.counters == {"prefill_tokens": 12}
+    monkeypatch.setattr(ParallelComputer, "_answers", full)
+    with pytest.raises(UserError, match=r"prefill_chunk: 512 tokens in one pass are too many"):
+        both.compute(SESSION, [])
+
+
 def turn(**changes):
     same = {"prediction": "w1", "finish": "eos", "new_tokens": 1, "tokens_prefilled": 9, "kv_bytes_dense": 64}
     return same | {"kv_bytes": 32, "bytes_read": 10, "keys_attended": 7} | changes
@@ -84,7 +108,7 @@ def test_a_model_that_does_not_fit_is_told_of_in_a_sentence(monkeypatch):
     def load(study, model):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\n 2.00 GiB")
 
-    monkeypatch.setattr("scbench.engines.parallel.Computer", load)
+    monkeypatch.setattr("scbench.engines.parallel.computer_of", load)
     with pytest.raises(UserError, match=r"models\.minilm\.gpus: 0, on which .*allocate 2\.00 GiB\); give it more"):
         start_computer(study_of(full={}), read_models()["minilm"])
 
