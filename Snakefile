@@ -20,7 +20,6 @@ container: f"{workflow.basedir}/envs/scbench.sif"
 
 include: "rules/common.smk"
 include: "rules/shown.smk"
-include: "rules/cluster.smk"
 include: "rules/models.smk"
 include: "rules/classifiers.smk"
 include: "rules/patterns.smk"
@@ -36,6 +35,7 @@ include: "rules/figures.smk"
 include: "rules/reports.smk"
 include: "rules/partial.smk"
 include: "rules/provenance.smk"
+include: "rules/cluster.smk"
 
 
 rule all:
@@ -45,7 +45,13 @@ rule all:
         offered_paper(),
 
 
+# Snakemake leaves a function of each rule among the globals, though it calls it by other means, and copies all globals
+# several times for each command that it shows: of thousands of jobs that took more time than all else.
+for made in workflow.rules:
+    globals().pop(f"__{made.name}", None)
+
+
 onstart:
-    start_run()
     check_start()
+    start_run()
     fold_ledger()

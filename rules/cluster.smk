@@ -6,38 +6,71 @@ from scbench.provenance.observation import commit
 SUBMITS = workflow.is_main_process and workflow.resource_settings.nodes is not None
 
 
-def largest_requests():
-    """What each model's longest job asks for at its first attempt."""
-    minutes = {model.name: 0 for model in STUDY.models}
-    for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
-        minutes[shard.model.name] = max(plan.minutes(shard), minutes[shard.model.name])
-    return [
-        cluster.Request(model.name, model.gpus, model.mem_mb, minutes[model.name], STUDY.execution.threads)
-        for model in STUDY.models
-    ]
+# Rules whose size is theirs: neither a model nor the study decides it.
+OF_THEIR_OWN = ("build_sessions", "train_minilm", "train_classifier")
+
+
+def longest_jobs():
+    """The rule of each model's longest inference job -> the model's name."""
+    jobs = sorted(((plan, shard) for plan in PLANS for shard in plan.shards), key=lambda job: job[1].seconds)
+    found = {shard.model.name: f"infer_{job_name(plan, shard.name)}" for plan, shard in jobs}
+    return {rule: model for model, rule in found.items()}
+
+
+OF_MODELS = longest_jobs()
+
+
+def planned_jobs():
+    """The study's own jobs as (rule, resources at the first attempt): of a model's inference the longest alone."""
+    names = ["build_sessions", *OF_MODELS]
+    names += [baseline.job(model) for model in STUDY.models if baseline.applies(STUDY)]
+    names += [attention.JOB] if WATCHED else []
+    names += ["train_minilm"] if any(model.awaited for model in STUDY.models) else []
+    return [(name, workflow.get_rule(name).expand_resources(None, [], attempt=1)) for name in names]
+
+
+def check_jobs(jobs):
+    """The memory in MB that each of `jobs`, as (rule, resources), may have; None without any.
+
+    Raises UserError for what no partition gives, Unreachable as `cluster.check` does.
+    """
+    requests = {}
+    for rule, resources in jobs:
+        size = (resources.get("gpu", 0), resources.mem_mb, resources.runtime, resources._cores)
+        wanted = tuple((name, str(resources.get(name))) for name in cluster.COMMON if resources.get(name))
+        asked = cluster.Request(OF_MODELS.get(rule, rule), *size, rule=rule if rule in OF_THEIR_OWN else "")
+        requests.setdefault(wanted, {})[asked] = None
+    return min((cluster.check(asked, dict(wanted)) for wanted, asked in requests.items()), default=None)
 
 
 def check_partitions():
-    """Refuse what no partition gives, in a plan too.
+    """Refuse, in a plan too, what no partition gives of the study's jobs.
 
-    Returns the memory of the largest node in MB and what kept SLURM from answering; None for what is not so.
+    Returns the memory in MB that jobs may have and what kept SLURM from answering; None for what is not so.
     """
     if not SUBMITS or not cluster.present():
         return None, None
-    defaults = workflow.resource_settings.default_resources or {}
-    # As they were written; a value that is text is an expression to Snakemake.
-    wanted = {name: str(defaults[name].raw).strip("'\"") for name in cluster.COMMON if name in defaults}
     try:
-        return cluster.check(largest_requests(), wanted), None
+        return check_jobs(planned_jobs()), None
     except cluster.Unreachable as error:
         return None, str(error)
     except UserError as error:
         raise SystemExit(f"error: {error}")
 
 
+LARGEST_MEMORY_MB = None  # which the size of a first attempt does not depend on
 LARGEST_MEMORY_MB, UNREACHABLE = check_partitions()
 if UNREACHABLE:
     logger.warning(f"warning: {UNREACHABLE}")
+
+
+def check_needed():
+    """Refuse what no partition gives of the jobs to come, those that were asked for by name too; inference has been."""
+    jobs = [job for job in workflow.dag.needrun_jobs() if not job.is_local and not job.rule.name.startswith("infer_")]
+    try:
+        check_jobs((job.rule.name, job.resources) for job in jobs)
+    except UserError as error:
+        raise SystemExit(f"error: {error}")
 
 
 def check_start():
@@ -48,6 +81,8 @@ def check_start():
         )
     if UNREACHABLE:
         raise SystemExit(f"error: {UNREACHABLE}")
+    if SUBMITS:
+        check_needed()
     if STUDY.paper:
         ran = commit()
         if ran is None:

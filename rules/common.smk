@@ -1,5 +1,6 @@
 # What all rules share: the study, its plan, and digests of the code that decides each phase's results.
 # Nothing here imports a deep-learning library or pandas: every job on a cluster parses the workflow anew.
+import atexit
 import json
 import os
 import re
@@ -8,11 +9,12 @@ from shlex import quote
 
 from snakemake.logging import logger
 
-from scbench import baseline, cellkey, codedigest, corpus, places, sessionkey, trainkey
+from scbench import baseline, cellkey, codedigest, corpus, heads, places, sessionkey, trainkey
 from scbench.artifacts import ARTIFACTS, identity
 from scbench.canonical import digest_value, write_atomically
 from scbench.errors import UserError
 from scbench.models import EXPORTED, REPORT, read_models
+from scbench.parts import Standing, code_of
 from scbench.plan import job_minutes, make_plans
 from scbench.provenance import ledger
 from scbench.provenance.settings import record_study
@@ -20,7 +22,7 @@ from scbench.raw import needs, read_sources
 from scbench.schema import read_yaml
 from scbench.status import running_jobs
 from scbench.store import check_writable, writing
-from scbench.study import history_rows, load_study
+from scbench.study import history_rows, load_study, quirk_twins, twin
 
 # Commands run with this repository's code, wherever the working directory is, and with this Python, unless --sdm brings
 # another one.
@@ -30,7 +32,7 @@ shell.prefix(f"export {OUR_PATH}PYTHONPATH={quote(str(workflow.basedir))}; ")
 
 
 def read_plans():
-    """The plan of the configured study, and of its twin if it has one; a wrong study ends the run with one sentence."""
+    """The plan of the configured study, then of those beside it; a wrong study ends the run with one sentence."""
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     origin = " + ".join(given) or "config.yaml"
     try:
@@ -65,20 +67,31 @@ if workflow.is_main_process:
         )
     if STUDY.pending:
         logger.warning(f"warning: {STUDY.origin}: planned but not available yet: {'; '.join(STUDY.pending)}")
+        # A plan is long: what it lacks is said at its end, too.
+        lacking = f"This plan cannot run yet, for want of {'; '.join(STUDY.pending)}."
+        atexit.register(lambda: workflow.dryrun and print(lacking))
 
 
 def start_run():
-    """Before the first job: refuse what cannot run, write the resolved study that the commands read."""
-    names = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    """Before the first job: refuse what cannot run, show this run to others, write the study that the commands read."""
+    needed = list(workflow.dag.needrun_jobs())
+    names = {job.rule.name for job in needed}
     if STUDY.pending and any(name.startswith("infer_") for name in names):
         raise SystemExit(
-            f"error: {STUDY.origin}: this version cannot run {'; '.join(STUDY.pending)}; "
-            "take them out of the study, or add -n to see the plan alone (a model of the hub is fetched and pinned by "
-            "`python -m scripts.fetch_model --name <model> --pin`)"
+            f"error: {STUDY.origin}: this version cannot run it for want of {'; '.join(STUDY.pending)}; "
+            "fetch and pin models of the hub (`python -m scripts.fetch_model --name <model> --pin`), take what is missing out "
+            "of the study, or add -n to see the plan alone"
         )
     paths = {places.study_file(plan.study.name): plan.study for plan in PLANS}
+    shows = any(
+        file.startswith("figures/") and not file.startswith("figures/partial/") for job in needed for file in job.output
+    )
     try:
         check_writable("results", places.STORE, *map(os.path.dirname, paths), "figures")
+        for model in STUDY.models:
+            if model.source == "locked" and not model.hub:  # nothing fetches or makes it
+                model.verify()
+        heads.begin(STUDY.name, workflow.execution_settings.retries, shows)
         for path, study in paths.items():
             text = json.dumps(study.resolved(), indent=2, ensure_ascii=False) + "\n"  # the rows keep their order
             with writing(path):
@@ -93,6 +106,10 @@ def start_run():
                 record_study(path, workflow.overwrite_configfiles or [f"{workflow.basedir}/config.yaml"])
     except UserError as error:
         raise SystemExit(f"error: {error}")
+    for plan in PLANS:
+        again = [shard for shard in plan.shards if f"infer_{job_name(plan, shard.name)}" in names]
+        if told := Standing(plan.study).told(part for shard in again for part in plan.parts(shard)):
+            logger.info(f"study {plan.study.name}: {told}")
 
 
 def model_files(name):
@@ -131,6 +148,7 @@ def at_hand(task):
 
 
 CELL_DIGESTS = {}
+ROW_CODE = {}  # of `code_of`
 
 
 def shard_digest(plan, shard):
@@ -147,8 +165,8 @@ def cell_digest(study, cell):
 
 
 def job_name(plan, name):
-    """The name of a job, which begins with the history where it is the twin's."""
-    return name if plan is PLAN else f"{plan.study.history}-{name}"
+    """The name of a job, which of a study beside ours begins with what its name has besides ours."""
+    return name if plan is PLAN else f"{plan.study.name.removeprefix(f'{STUDY.name}-')}-{name}"
 
 
 def job_resources(model, minutes):
@@ -180,16 +198,11 @@ def scores_digest():
     )
 
 
-def score_files():
-    """The score file of every row of the study."""
-    return [places.scores_file(STUDY.name, model.name, row.label) for model, row in PLAN.rows]
-
-
-def history_files():
-    """The score files of the rows that are compared between histories, the study's own and its twin's."""
+def score_files(*studies):
+    """The score file of every row of `studies`."""
     return [
         places.scores_file(study.name, model.name, row.label)
-        for study in (history_rows(STUDY), *(plan.study for plan in PLANS[1:]))
+        for study in studies
         for model in study.models
         for row in study.rows(model)
     ]
@@ -198,9 +211,11 @@ def history_files():
 def artifact_inputs(artifact):
     """What an artifact is made from: all scores, some of both histories, the sessions, or the study alone."""
     if artifact.needs == "histories":
-        return history_files()
+        return score_files(history_rows(STUDY), *filter(None, [twin(STUDY)]))
+    if artifact.needs == "asked":
+        return score_files(STUDY, *quirk_twins(STUDY))
     if artifact.needs in ("scores", "answers"):
-        return score_files()
+        return score_files(STUDY)
     if artifact.needs == "registry":
         return []
     if artifact.needs == "attention":
@@ -221,7 +236,7 @@ def artifact_digest(artifact):
 
 def artifact_options(artifact):
     """How the command is told about what it is made from, which follows these words."""
-    if artifact.needs in ("scores", "answers", "histories"):
+    if artifact.needs in ("scores", "answers", "histories", "asked"):
         return ["--scores"]
     if artifact.needs == "registry":
         return []

@@ -25,6 +25,9 @@ for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
         params:
             config=places.study_file(plan.study.name),
             shard=shard.name,
-            digest=shard_digest(plan, shard),
+            digest=lambda wildcards, plan=plan, shard=shard: shard_digest(plan, shard),
+            # A job that waited while the code was edited is not the one that was planned.
+            code=code_of(plan.study, shard, ROW_CODE),
         shell:
-            "python -m scripts.infer --config {params.config:q} --shard {params.shard:q} > {log:q} 2>&1"
+            "python -m scripts.infer --config {params.config:q} --shard {params.shard:q} --code {params.code} "
+            "> {log:q} 2>&1"

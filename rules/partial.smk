@@ -18,9 +18,12 @@ rule make_partial:
     params:
         config=places.study_file(STUDY.name),
         # Once more of it is finished, or the study or its code changed, the table is another one.
-        finished=lambda wildcards: study_status(PLAN).done,
+        finished=lambda wildcards: sum(study_status(plan).done for plan in PLANS),
         digest=lambda wildcards: digest_value(
-            [identity.digest(ARTIFACTS[wildcards.table], STUDY), *(cell_digest(STUDY, cell) for cell in PLAN.cells)]
+            [
+                identity.digest(ARTIFACTS[wildcards.table], STUDY),
+                *(cell_digest(plan.study, cell) for plan in PLANS for cell in plan.cells),
+            ]
         ),
     shell:
         "python -m scripts.make_partial --name {wildcards.table:q} --config {params.config:q} --out {output.tex:q} "

@@ -16,6 +16,7 @@ for plan in PLANS:
         conda:
             ENVIRONMENT
         params:
+            config=places.study_file(plan.study.name),
             digest=scores_digest(),
         shell:
-            "python -m scripts.score --in {input:q} --out {output:q} > {log:q} 2>&1"
+            "python -m scripts.score --in {input:q} --out {output:q} --config {params.config:q} > {log:q} 2>&1"

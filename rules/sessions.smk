@@ -27,14 +27,14 @@ rule build_sessions:
 
 for plan in PLANS[1:]:
 
-    # The twin asks the same questions: copies, with sidecars that lead back.
+    # A study beside ours asks the same questions: copies, with sidecars that lead back.
     rule:
         name:
             job_name(plan, "sessions")
         input:
-            [places.sessions_file(STUDY.name, task) for task in STUDY.tasks],
+            [places.sessions_file(STUDY.name, task) for task in plan.study.tasks],
         output:
-            [places.sessions_file(plan.study.name, task) for task in STUDY.tasks],
+            [places.sessions_file(plan.study.name, task) for task in plan.study.tasks],
         log:
             f"logs/{STUDY.name}/build_sessions/{job_name(plan, 'sessions')}.log",
         localrule: True

@@ -38,7 +38,7 @@ PAIR = re.compile(r'"[^"\n]+": "[^"\n]+"')
 DIGITS = 6
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
-CODE = ("scbench.attention", "scripts.record_attention", *CORE_MODULES, *Full.modules)
+CODE = ("scbench.attention", "scbench.quirked", "scripts.record_attention", *CORE_MODULES, *Full.modules)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,14 +161,14 @@ def _first_whole(
 ) -> tuple[Session, "EncodedSession", list[tuple[int, int]], list[int]]:
     """The first session that lost no answer to the cut of its prompt; its pairs as ranges of tokens of the context, and
     which of them hold the answers of its turns."""
-    from scbench.prompts import encode
+    from scbench.quirked import encode_asked
 
     for session in sessions:
-        encoded = encode(
+        encoded = encode_asked(
             session,
             "multi_turn",
             engine.tokenizer,
-            profile=study.prompts,
+            prompts=study.prompts,
             max_prompt_tokens=prompt_limit(study, model),
             scale_name=study.data.scale,
             model_stop_ids=engine.stop_ids,

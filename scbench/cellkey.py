@@ -23,6 +23,7 @@ from scbench.tasks import TASKS
 from scbench.versions import version
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "faiss-cpu")
+QUIRK_MODULES = ("scbench.quirked", "scbench.quirks")  # decide the prompts `clean+<quirk>` alone
 SIXTEEN_BIT = {"amx_bf16", "amx_fp16", "avx512_bf16", "avx512_fp16", "avx_ne_convert"}
 """Instructions for numbers of 16 bits, as Linux names them in /proc/cpuinfo."""
 
@@ -48,6 +49,7 @@ def fields(study: Study, cell: Cell) -> dict[str, Any]:
         "libraries": dict(_versions()),
         "code": {"core": _core_digest(), "method": _method_digest(cell.row)},
         **_engine_fields(study.engine_of(cell.model), cell.model),
+        **({"quirks": {"code": codedigest.digest(QUIRK_MODULES)}} if "+" in study.prompts else {}),
     }
 
 

@@ -24,17 +24,41 @@ REMEDY = {
     "minutes": "lower execution.max_shard_minutes in the study",
     "cpus": "lower execution.threads in the study",
 }
+# Of a job whose size stands in its rule.
+OPTION = {
+    "gpus": "--set-resources {rule}:gpu=<fewer>",
+    "mem_mb": "--set-resources {rule}:mem_mb=<less>",
+    "minutes": "--set-resources {rule}:runtime=<fewer>",
+    "cpus": "--set-threads {rule}=<fewer>",
+}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job asks of one node; `name` says whose job it is."""
+    """What a job asks of one node.
+
+    name: whose job it is, a model or a rule. rule: the rule, where neither model nor study decides the job's size.
+    """
 
     name: str
     gpus: int
     mem_mb: int
     minutes: int
     cpus: int
+    rule: str = ""
+
+    def remedy(self, what: str) -> str:
+        """How to ask for less of gpus, mem_mb, minutes or cpus."""
+        return f"add {OPTION[what].format(rule=self.rule)}" if self.rule else REMEDY[what]
+
+    @property
+    def origin(self) -> str:
+        """Where what it asks for comes from."""
+        return (
+            f"rule {self.rule} (--set-resources)"
+            if self.rule
+            else "resources/models.lock.yaml or in the study's execution"
+        )
 
 
 @dataclass(frozen=True)
@@ -99,18 +123,18 @@ def read_partitions(text: str, gpu_model: str | None = None) -> list[Partition]:
 
 def _check_size(request: Request, partitions: list[Partition], where: str) -> None:
     """Refuse what no node has; name the one thing that is too much, where one alone is."""
-    for what, remedy in REMEDY.items():
+    for what in REMEDY:
         most = max((partition.offers(what) for partition in partitions), default=0)
         if getattr(request, what) > most:
             raise UserError(
                 f"{request.name}: a job asks for {getattr(request, what)} {what}, but no node of {where} gives more "
-                f"than {most:.0f}; {remedy}, or name another partition in {SITE}"
+                f"than {most:.0f}; {request.remedy(what)}, or name another partition in {SITE}"
             )
     if not any(all(getattr(request, what) <= partition.offers(what) for what in REMEDY) for partition in partitions):
         asked = ", ".join(f"{getattr(request, what)} {what}" for what in REMEDY)
         raise UserError(
             f"{request.name}: a job asks for {asked}, which no node of {where} gives at once; "
-            f"lower one in resources/models.lock.yaml or in the study's execution, or name another partition in {SITE}"
+            f"lower one in {request.origin}, or name another partition in {SITE}"
         )
 
 
@@ -138,7 +162,7 @@ def _check_accepted(request: Request, wanted: Mapping[str, str]) -> None:
             return
         raise UserError(
             f"{request.name}: {error}; the job was `sbatch {' '.join(given)}`: correct partition, account and the like "
-            f"in {SITE}, or what the model asks for in resources/models.lock.yaml"
+            f"in {SITE}, or what is asked for in {request.origin}"
         ) from error
 
 

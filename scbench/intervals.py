@@ -28,6 +28,7 @@ LEVEL = 0.95
 FLIPS = 9999  # sign changes that a test draws, where there are more than it goes through
 # What is assumed before a session is seen, with the weight of one: turns of a session mostly agree.
 PRIOR_AGREEMENT = 0.7
+ENOUGH_CHANGED = 8  # sessions whose differences show how much they vary
 CELL = [*stats.RUN, "task"]
 
 
@@ -168,6 +169,29 @@ def change(before: Sample, after: Sample, level: float = LEVEL) -> Interval:
         float(stdtrit(number - 1, (1 + level) / 2) * moved.std(ddof=1) / math.sqrt(number)) if number > 1 else math.nan
     )
     return Interval(100 * score, 100 * max(score - half, -1.0), 100 * min(score + half, 1.0))
+
+
+def net(gains: Sample, losses: Sample, changed: int, level: float = LEVEL) -> Interval:
+    """What asking the same turns another way does to their mean score; `NOTHING` without a session.
+
+    gains, losses: what each turn gains and loses. changed: sessions of which a turn does either. Where many do,
+    Student's interval of their differences (`change`); else, and where most is gained or lost, that is too narrow or
+    has no width, and the two score intervals are squared and added. A correlation that would narrow their sum is left
+    out: sessions that change at all may both gain and lose.
+    """
+    sessions, values = _shared([gains, losses])
+    if not len(sessions):
+        return NOTHING
+    if changed >= ENOUGH_CHANGED and abs(values[0].mean() - values[1].mean()) <= 1 / 2:
+        return change(losses, gains, level)
+    together = np.eye(2)
+    if values.std(axis=1).all():
+        together[0, 1] = together[1, 0] = min(float(np.corrcoef(values)[0, 1]), 0.0)
+    own = [
+        interval(Sample(sessions, part, of.spread, of.single), level)
+        for part, of in zip(values, (gains, losses), strict=True)
+    ]
+    return _square_and_add(own, np.array([1.0, -1.0]), together)
 
 
 def differences(

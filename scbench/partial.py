@@ -1,30 +1,32 @@
 """A table of what is finished so far, while the rest is still computed; never to be taken for the final one."""
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scbench import cellkey, places
 from scbench.artifacts import artifact
+from scbench.artifacts.asked import read_asked
 from scbench.artifacts.board import read_board
 from scbench.artifacts.identity import identity
 from scbench.artifacts.scored import read_scores
 from scbench.artifacts.stamp import make_stamp
-from scbench.canonical import canonical_json, digest_file, write_atomically
+from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
-from scbench.plan import Part, Plan, Shard, make_plan
+from scbench.parts import Standing
+from scbench.plan import Part, Plan, make_plan
 from scbench.progress import read_state
-from scbench.provenance import lineage, record, sidecar_path
-from scbench.provenance.sidecar import BadSidecar, read_sidecar
+from scbench.provenance import lineage, record
 from scbench.scoring.table import score_files
 from scbench.sessions import read_sessions
 from scbench.shard import session_results
 from scbench.store import Store, writing
-from scbench.study import Study, read_study
+from scbench.study import Study, quirk_twins, read_study
 
 
 def make_partial(name: str, config: Path, out: Path) -> list[Path]:
@@ -35,54 +37,45 @@ def make_partial(name: str, config: Path, out: Path) -> list[Path]:
     """
     wanted = artifact(name, "table")
     wanted.files(out)
-    if wanted.needs != "scores":
+    if wanted.needs not in ("scores", "asked"):
         raise UserError(f"--name {name}: is made from {wanted.needs}, not from scores alone; ask for the final table")
-    plan = make_plan(read_study(config))
-    study, board = plan.study, read_board(plan.study)
-    parts = [part for shard in plan.shards for part in plan.parts(shard)]
-    made = [Path(places.sessions_file(study.name, task)) for task in study.tasks]
-    sessions = {path.as_posix(): digest_file(path) for path in made if path.is_file()}
-    written = [part for shard in plan.shards for part in _written(plan, shard, sessions)]
+    study = read_study(config)
+    board = read_board(study)
+    done = total = 0
+    inputs, scores = [], []
     with tempfile.TemporaryDirectory() as directory:
-        stored = Path(directory, "stored.jsonl")
-        write_atomically(stored, "".join(f"{canonical_json(result)}\n" for result in _stored(plan, written, parts)))
-        scored = score_files([*(part.path for part in written), stored])
-        if not scored.num_rows:
-            raise UserError(f"{study.name}: no session is finished yet; ask again later (python -m scripts.status)")
-        pq.write_table(scored, Path(directory, "scores.parquet"))
-        scores = read_scores([Path(directory, "scores.parquet")], board)
-    done = len(scores[["model", "method", "task", "mode", "session"]].drop_duplicates())
-    total = sum(part.stop - part.first for part in parts)
+        for each in (study, *(quirk_twins(study) if wanted.needs == "asked" else ())):
+            plan = make_plan(each)
+            scored, written = _finished(plan, Path(directory, "stored.jsonl"))
+            if each is study and not scored.num_rows:
+                raise UserError(f"{study.name}: no session is finished yet; ask again later (python -m scripts.status)")
+            scores.append(Path(directory, f"{each.name}.parquet"))
+            pq.write_table(scored, scores[-1])
+            done += scored.group_by(["model", "method", "task", "mode", "session"]).aggregate([]).num_rows
+            total += sum(part.stop - part.first for part in _parts(plan))
+            inputs += [part.path for part in written]
+        source = read_asked(scores, study) if wanted.needs == "asked" else read_scores(scores, board)
     decided = identity(wanted, study) | {"partial": {"done": done, "of": total}}
-    inputs = [part.path for part in written]
     stamp = make_stamp(name, board, lineage(decided, inputs))
     stamp = replace(stamp, study=f"{study.name} (PARTIAL: {done:,} of {total:,} sessions in cells)")
     module = wanted.load()
     with writing(out):
-        files = module.write(module.frame(scores, board), board, stamp, out)
+        files = module.write(module.frame(source, board), board, stamp, out)
         record(files, inputs, decided, libraries=wanted.libraries)
     return files
 
 
-def _written(plan: Plan, shard: Shard, sessions: Mapping[str, str]) -> list[Part]:
-    """The parts of `shard` that are there and hold what it would write today; any other the next run makes again.
-
-    sessions: sha256 of the session files by path.
-    """
-    if not any(Path(part.path).is_file() for part in plan.parts(shard)):
-        return []
-    return [part for part in plan.parts(shard.on(shard.model.found())) if _is_current(plan.study, part, sessions)]
+def _parts(plan: Plan) -> list[Part]:
+    return [part for shard in plan.shards for part in plan.parts(shard)]
 
 
-def _is_current(study: Study, part: Part, sessions: Mapping[str, str]) -> bool:
-    """Whether the results of a part are those of its study, code and sessions as they are now, by its sidecar."""
-    try:
-        sidecar = read_sidecar(sidecar_path(part.path))
-        identity = sidecar["identity"]
-        same = identity["key"] == cellkey.key(study, part.cell, identity["fields"]["machine"])
-        return same and all(sessions.get(entry["path"]) == entry["sha256"] for entry in sidecar["inputs"])
-    except (OSError, BadSidecar, KeyError):
-        return False
+def _finished(plan: Plan, stored: Path) -> tuple[pa.Table, list[Part]]:
+    """The scored turns of what is finished of `plan`, and its parts among that; stored: where the others are put."""
+    standing, parts = Standing(plan.study), _parts(plan)
+    written = [part for part in parts if standing.holds(part)]
+    lines = [f"{canonical_json(result)}\n" for result in _stored(plan, written, parts)]
+    write_atomically(stored, "".join(lines))
+    return score_files([*(part.path for part in written), stored]), written
 
 
 def _stored(plan: Plan, written: Iterable[Part], parts: Iterable[Part]) -> Iterable[dict[str, Any]]:

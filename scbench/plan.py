@@ -16,7 +16,7 @@ from scbench import places
 from scbench.costs import session_count, session_seconds
 from scbench.errors import UserError
 from scbench.models import Model
-from scbench.study import Row, Study, starts_dense, twin
+from scbench.study import BESIDE, Row, Study, starts_dense, twins
 
 MARGIN = 1.2  # the time a job asks for, over the time it is estimated to take
 # Sessions that a job has room for at the least, where fewer methods at a time give it that. Enough of them share a
@@ -149,20 +149,26 @@ def make_plan(study: Study) -> Plan:
 
 
 def make_plans(study: Study) -> list[Plan]:
-    """The plan of `study`, then that of its twin if it has one (`scbench.study.twin`).
+    """The plan of `study`, then those of the studies that run beside it (`scbench.study.twins`).
 
-    Raises UserError as `make_plan` does, and where the twin would need more sessions of a task than there are.
+    Raises UserError as `make_plan` does, for a name that such a study could have, and where one would need more
+    sessions of a task than there are.
     """
-    other = twin(study)
-    if other is None:
-        return [make_plan(study)]
-    for task in study.tasks:
-        if session_count(other, task) > (there := session_count(study, task)):
-            raise UserError(
-                f"{study.origin}: both_histories: {study.both_histories}, but {task} has {there} sessions here; "
-                f"give at most {min(session_count(study, name) for name in study.tasks)}, or true for all"
-            )
-    return [make_plan(study), make_plan(other)]
+    if ending := BESIDE.search(study.name):
+        raise UserError(
+            f"{study.origin}: study: {study.name!r} ends in {ending.group()!r}, as does what both_histories and "
+            f"prompt_quirks run beside a study {study.name[: ending.start()]!r}; give it another name"
+        )
+    others = twins(study)
+    for other in others:
+        key = "both_histories" if other.prompts == study.prompts else "prompt_quirks"
+        for task in other.tasks:
+            if session_count(other, task) > (there := session_count(study, task)):
+                raise UserError(
+                    f"{study.origin}: {key}: {getattr(study, key)}, but {task} has {there} sessions here; "
+                    f"give at most {min(session_count(study, name) for name in other.tasks)}, or true for all"
+                )
+    return [make_plan(each) for each in (study, *others)]
 
 
 def shared_prefill_saves(study: Study, model: Model) -> float:

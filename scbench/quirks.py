@@ -1,10 +1,13 @@
-"""The quirks of the published scorers, one by one: `strict` has none of them, `compat` all that a metric has.
+"""The quirks of the published evaluation, one by one: `strict` and `clean` have none of them.
 
 A metric of `scbench.scoring` takes the quirks that are switched on, so that each can be switched on alone and its
-effect measured. Here is what each is called and does; a table can name them without loading the metrics.
+effect measured; `compat` has all that a metric has. Quirks of prompts are switched on by a study's `prompts`
+(`scbench.quirked`). Here is what each is called and does; a table can name them without loading the metrics.
 """
 
 from dataclasses import dataclass
+
+from scbench.tasks import NAMES
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,61 @@ SPECIAL_TOKENS = Quirk(
     "The token that ends an answer is scored as a part of its text",
     (*dict.fromkeys(task for quirk in OF_METRICS for task in quirk.tasks), "en_sum"),
 )
+
+
+@dataclass(frozen=True)
+class PromptQuirk(Quirk):
+    """A quirk of what a model is asked, so that only asking anew shows what it does.
+
+    modes: those whose prompts it touches. golden: it touches golden answers alone.
+    """
+
+    modes: tuple[str, ...]
+    golden: bool = False
+
+    def touches(self, task: str, mode: str) -> bool:
+        """Whether it changes what `task` asks in `mode`."""
+        return task in self.tasks and mode in self.modes
+
+
+# Those that a study's `prompts` can switch on, by number.
+OF_PROMPTS = (
+    PromptQuirk(
+        "last_target",
+        "B4",
+        "Every follow-up of Math.Find names the target of the last turn",
+        ("math_find",),
+        ("multi_turn",),
+    ),
+    PromptQuirk(
+        "first_question",
+        "B5",
+        "The context of Math.Find begins with the first question",
+        ("math_find",),
+        ("multi_request",),
+    ),
+    PromptQuirk(
+        "list_as_text",
+        "B11",
+        "Golden answers of Retr.MultiHop are shown as a Python list",
+        ("retr_multihop",),
+        ("multi_turn",),
+        golden=True,
+    ),
+    PromptQuirk(
+        "this_paper",
+        "B12",
+        "Follow-ups of En.Sum begin the answer, its first turn does not",
+        ("en_sum",),
+        ("multi_turn",),
+    ),
+    PromptQuirk(
+        "two_begins", "B14", "A prompt begins with two begin tokens", tuple(NAMES), ("multi_turn", "multi_request")
+    ),
+)
+
+
+def switched_on(prompts: str) -> tuple[PromptQuirk, ...]:
+    """The quirks that a study's `prompts` switches on in the profile that it begins with."""
+    names = prompts.split("+")[1:]
+    return tuple(quirk for quirk in OF_PROMPTS if quirk.name in names)

@@ -4,6 +4,7 @@ A study file (config.yaml, studies/*.yaml) becomes a `Study` here or an error a 
 deep-learning library: Snakemake reads the study each time it parses the workflow.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from scbench.errors import UserError
 from scbench.methods import METHODS, find, make, parts_of
 from scbench.methods.budget import read_budget
 from scbench.models import LOCK, Model, read_models
+from scbench.quirks import OF_PROMPTS, PromptQuirk
 from scbench.schema import read_yaml, unknown, validate
 from scbench.tasks import NAMES as TASK_NAMES
 from scbench.tasks import TASKS
@@ -26,6 +28,9 @@ PAPER_CONTEXT = 131_072  # tokens; what the paper's budgets are shares of
 HISTORY_METHODS = (ITSELF, "a_shape", "tri_shape", "streaming_llm", "minference")
 LONGEST_NAME = 63  # characters, as config.schema.yaml says
 OTHER_HISTORY = {"golden": "generated", "generated": "golden"}
+PROMPTS = ("clean", "compat", *(f"clean+{quirk.name}" for quirk in OF_PROMPTS))
+# How the names of studies end that run beside another (`twins`).
+BESIDE = re.compile(rf"-({'|'.join(OTHER_HISTORY)}|prompts-\d+)$")
 
 # The paper's methods; whether each starts from dense KV. What `scbench.methods` offers goes before this list.
 PAPER_METHODS = {
@@ -96,10 +101,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """A validated study; `origin` is the file it came from, `main_models` the models of Table 4 where it names them."""
+    """A validated study; `origin` is the file it came from, `main_models` the models of Table 4 where it names them.
+
+    limited: model -> the labels of its rows, of the models that run some of `methods` alone; both in the study's order.
+    """
 
     name: str
     models: tuple[Model, ...]
+    limited: Mapping[str, tuple[str, ...]]
     main_models: tuple[str, ...]
     methods: tuple[Row, ...]
     tasks: tuple[str, ...]
@@ -111,6 +120,7 @@ class Study:
     prompts: str
     history: str
     both_histories: bool | int
+    prompt_quirks: bool | int
     scoring: str
     execution: Execution
     paper: bool | str
@@ -121,9 +131,17 @@ class Study:
         """The context length that budgets are shares of."""
         return self.data.tokens or PAPER_CONTEXT
 
+    def methods_of(self, model: Model) -> tuple[Row, ...]:
+        """The rows of `methods` that `model` runs where it is not its own method: all, unless it is `limited`."""
+        own = self.limited.get(model.name)
+        return self.methods if own is None else tuple(row for row in self.methods if row.label in own)
+
     def rows(self, model: Model) -> tuple[Row, ...]:
-        """The rows of `model`: every method (the model itself where its architecture is the method), then the floor."""
-        rows = self.methods if model.engine == "transformers" else (Row(ITSELF, ITSELF, {}),)
+        """The rows of `model`: its methods (the model itself where its architecture is the method), then the floor.
+
+        The floor is not a method that a limit names: without it nothing says where a model's scores begin.
+        """
+        rows = self.methods_of(model) if model.engine == "transformers" else (Row(ITSELF, ITSELF, {}),)
         return rows + ((Row(FLOOR, ITSELF, {}, with_context=False),) if self.floor else ())
 
     def engine_of(self, model: Model) -> str:
@@ -149,7 +167,7 @@ class Study:
         """The study with every default filled in, in the form of a study file."""
         return {
             "study": self.name,
-            "models": [_model_entry(model) for model in self.models],
+            "models": [_model_entry(model, self.limited.get(model.name)) for model in self.models],
             "main_models": list(self.main_models),
             "methods": {row.label: {"method": row.method} | dict(row.settings) for row in self.methods},
             "tasks": list(self.tasks),
@@ -161,6 +179,7 @@ class Study:
             "prompts": self.prompts,
             "history": self.history,
             "both_histories": self.both_histories,
+            "prompt_quirks": self.prompt_quirks,
             "scoring": self.scoring,
             "execution": asdict(self.execution),
             "paper": self.paper,
@@ -178,11 +197,13 @@ def load_study(config: Mapping[str, Any], origin: str) -> Study:
     for name in config["tasks"]:
         if name not in TASK_NAMES:
             raise unknown(origin, "tasks", name, TASK_NAMES)
+    methods = tuple(_row(label, settings or {}, origin) for label, settings in config["methods"].items())
     study = Study(
         name=config["study"],
         models=_models(config["models"], origin),
+        limited=_limited(config["models"], methods, origin),
         main_models=tuple(config["main_models"]),
-        methods=tuple(_row(label, settings or {}, origin) for label, settings in config["methods"].items()),
+        methods=methods,
         tasks=tuple(config["tasks"]),
         modes=tuple(config["modes"]),
         query_aware=config["query_aware"],
@@ -192,12 +213,14 @@ def load_study(config: Mapping[str, Any], origin: str) -> Study:
         prompts=config["prompts"],
         history=config["history"],
         both_histories=config["both_histories"],
+        prompt_quirks=config["prompt_quirks"],
         scoring=config["scoring"],
         execution=Execution(**config["execution"]),
         paper=config["paper"],
         origin=origin,
     )
     _check_data(study)
+    _check_rows(study)
     _check_tables(study)
     for row in study.methods:
         _check_method(study, row)
@@ -209,18 +232,17 @@ def history_rows(study: Study) -> Study:
 
     Of the sessions the first `both_histories`, where that is a number. A study without any of these rows keeps all.
     """
-    asked, sessions = study.both_histories, study.data.sessions
-    if not isinstance(asked, bool):
-        sessions = asked if sessions is None else min(asked, sessions)
-    methods = tuple(row for row in study.methods if row.method in HISTORY_METHODS) or study.methods
+    own = study.methods_of(study.models[0])
+    methods = tuple(row for row in own if row.method in HISTORY_METHODS) or own
     modes = tuple(mode for mode in study.modes if mode == "multi_turn") or study.modes
     return replace(
         study,
         models=study.models[:1],
+        limited={},
         main_models=(),
         methods=methods,
         modes=modes,
-        data=replace(study.data, sessions=sessions),
+        data=_first_sessions(study, study.both_histories),
         floor=False,
     )
 
@@ -230,8 +252,70 @@ def twin(study: Study) -> Study | None:
     if not study.both_histories:
         return None
     history = OTHER_HISTORY[study.history]
-    name = f"{study.name}-{history}"
-    return replace(history_rows(study), name=name, history=history, both_histories=False, check_baseline=False)
+    return _beside(study, history_rows(study), history, history=history)
+
+
+def quirk_twins(study: Study) -> list[Study]:
+    """Full attention of the first model, asked with quirks of the published prompts; none where `study` asks for none.
+
+    Of quirks that touch no cell in common several are in one study, so that each is switched on alone in its cells.
+    """
+    groups: list[list[PromptQuirk]] = []
+    for quirk in OF_PROMPTS if study.prompt_quirks else ():
+        if any(_touched(study, [quirk])) and (study.history == "golden" or not quirk.golden):
+            apart = (group for group in groups if not {*_touched(study, group)} & {*_touched(study, [quirk])})
+            group = next(apart, None)
+            if group is None:
+                groups.append(group := [])
+            group.append(quirk)
+    full = [row for row in study.rows(study.models[0]) if row.method == ITSELF and row.with_context][:1]
+    return [
+        _beside(
+            study,
+            study,
+            f"prompts-{number}",
+            models=study.models[:1],
+            limited={},
+            main_models=(),
+            methods=tuple(full),
+            tasks=tuple(task for task in study.tasks if task in {task for task, _ in _touched(study, group)}),
+            modes=tuple(mode for mode in study.modes if mode in {mode for _, mode in _touched(study, group)}),
+            floor=False,
+            data=_first_sessions(study, study.prompt_quirks),
+            prompts="+".join((study.prompts, *(quirk.name for quirk in group))),
+        )
+        for number, group in enumerate(groups, start=1)
+    ]
+
+
+def twins(study: Study) -> list[Study]:
+    """The studies that run beside `study`, under names that begin with its own."""
+    other = twin(study)
+    return ([other] if other else []) + quirk_twins(study)
+
+
+def _beside(study: Study, part: Study, suffix: str, **changes: Any) -> Study:
+    """`part` of `study` with `changes`, a study of its own that runs beside it."""
+    alone = {"both_histories": False, "prompt_quirks": False, "check_baseline": False}
+    return replace(part, name=f"{study.name}-{suffix}", **alone | changes)
+
+
+def _first_sessions(study: Study, asked: bool | int) -> Data:
+    """The data of `study` with the first `asked` sessions of a task; all of them where it is no number."""
+    sessions = study.data.sessions
+    if not isinstance(asked, bool):
+        sessions = asked if sessions is None else min(asked, sessions)
+    return replace(study.data, sessions=sessions)
+
+
+def _touched(study: Study, quirks: Sequence[PromptQuirk]) -> list[tuple[str, str]]:
+    """The (task, mode) of `study` that one of `quirks` touches."""
+    return [
+        (task, mode)
+        for task in study.tasks
+        for mode in study.modes
+        if any(quirk.touches(task, mode) for quirk in quirks)
+    ]
 
 
 def resolve(study: Study, row: Row) -> dict[str, Any]:
@@ -257,8 +341,8 @@ def starts_dense(method: str) -> bool:
     return all(METHODS[part].starts_dense if part in METHODS else PAPER_METHODS[part] for part in parts_of(method))
 
 
-def _models(entries: Sequence[str | Mapping[str, str]], origin: str) -> tuple[Model, ...]:
-    """The models that a study lists: a name each, or {name, source}."""
+def _models(entries: Sequence[str | Mapping[str, Any]], origin: str) -> tuple[Model, ...]:
+    """The models that a study lists: a name each, or {name, source, methods}."""
     known = read_models()
     chosen: dict[str, Model] = {}
     for number, entry in enumerate(entries):
@@ -288,9 +372,27 @@ def _trained(known: Mapping[str, Model], name: str, key: str) -> Model:
     return known[name].trained()
 
 
-def _model_entry(model: Model) -> str | dict[str, str]:
+def _limited(
+    entries: Sequence[str | Mapping[str, Any]], methods: Sequence[Row], origin: str
+) -> dict[str, tuple[str, ...]]:
+    """Model -> labels, of the models whose entry names `methods`."""
+    labels = [row.label for row in methods]
+    found = {}
+    for number, entry in enumerate(entries):
+        if isinstance(entry, str) or "methods" not in entry:
+            continue
+        for label in entry["methods"]:
+            if label not in labels:
+                raise unknown(origin, f"models.{number}.methods", label, labels)
+        found[entry["name"]] = tuple(label for label in labels if label in entry["methods"])
+    return found
+
+
+def _model_entry(model: Model, labels: Sequence[str] | None) -> str | dict[str, Any]:
     """The model as a study file lists it."""
-    return model.name if model.source == "locked" else {"name": model.name, "source": model.source}
+    source = {} if model.source == "locked" else {"source": model.source}
+    limit = {} if labels is None else {"methods": list(labels)}
+    return {"name": model.name} | source | limit if source or limit else model.name
 
 
 def _row(label: str, settings: Mapping[str, Any], origin: str) -> Row:
@@ -344,6 +446,23 @@ def _check_data(study: Study) -> None:
             )
 
 
+def _check_rows(study: Study) -> None:
+    """What limits a model to some rows must fit the model, and leave no row without one."""
+    for number, model in enumerate(study.models):
+        if model.engine != "transformers" and (labels := study.limited.get(model.name)):
+            raise UserError(
+                f"{study.origin}: models.{number}.methods: {', '.join(labels)}, but {model.name} is its own method and "
+                "has one row in any case; leave methods out"
+            )
+    running = [model for model in study.models if model.engine == "transformers"]
+    for row in study.methods if running else ():
+        if not any(row in study.methods_of(model) for model in running):
+            raise UserError(
+                f"{study.origin}: methods.{row.label}: no model runs it, as the methods of "
+                f"{', '.join(model.name for model in running)} leave it out; name it there, or take the row out"
+            )
+
+
 def _check_tables(study: Study) -> None:
     """What the study says of its tables must be possible."""
     names = [model.name for model in study.models]
@@ -355,10 +474,35 @@ def _check_tables(study: Study) -> None:
             f"{study.origin}: both_histories: {study.both_histories}, but history shows in multi_turn alone, which is "
             "not in modes; add it there, or set both_histories: false"
         )
-    if study.both_histories and len(name := twin(study).name) > LONGEST_NAME:
+    _check_quirks(study)
+    for other in twins(study):
+        if (over := len(other.name) - LONGEST_NAME) > 0:
+            key = "both_histories" if other.prompts == study.prompts else "prompt_quirks"
+            raise UserError(
+                f"{study.origin}: study: {study.name!r} is too long with {key}, which runs a study {other.name!r} "
+                f"beside it; give a name that is {over} characters shorter"
+            )
+
+
+def _check_quirks(study: Study) -> None:
+    """The prompts must be known, and what `prompt_quirks` compares must be there."""
+    profile, *names = study.prompts.split("+")
+    known = [quirk.name for quirk in OF_PROMPTS]
+    if study.prompts not in PROMPTS and (profile != "clean" or not names or not {*names} <= {*known}):
+        raise unknown(study.origin, "prompts", study.prompts, PROMPTS)
+    if len({*names}) < len(names):
+        raise UserError(f"{study.origin}: prompts: {study.prompts} names a quirk twice; name each once")
+    if not study.prompt_quirks:
+        return
+    if study.prompts != "clean":
         raise UserError(
-            f"{study.origin}: study: {study.name!r} is too long with both_histories, which runs a study {name!r} "
-            f"beside it; give a name that is {len(name) - LONGEST_NAME} characters shorter"
+            f"{study.origin}: prompt_quirks: {study.prompt_quirks} switches each quirk on alone, and prompts: "
+            f"{study.prompts} has some on already; set prompts: clean, or prompt_quirks: false"
+        )
+    if not any(row.method == ITSELF and row.with_context for row in study.rows(study.models[0])):
+        raise UserError(
+            f"{study.origin}: prompt_quirks: {study.prompt_quirks} compares answers of full attention, which "
+            f"{study.models[0].name} does not run here; add it to methods (full: {{}}), or set prompt_quirks: false"
         )
 
 
@@ -369,6 +513,7 @@ def _check_method(study: Study, row: Row) -> None:
         if find(row.method) is not None:
             engines.check_method(study.execution.engine, make(row.method, row.settings, study.context_tokens))
         for model in study.models:
-            check_model(study, row, model)
+            if row in study.methods_of(model):
+                check_model(study, row, model)
     except UserError as error:
         raise UserError(f"{study.origin}: methods.{row.label}: {error}") from error

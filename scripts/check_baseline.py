@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def check(study: Study, model: Model, out: str | Path) -> None:
     """Write what full attention reaches on `model`, with a sidecar. Raises UserError where that is below a floor."""
-    from scbench.compute import Computer
+    from scbench.quirked import computer_of
 
     # As in the study, lengths are counted in tokens of its first model.
     counting, model = study.models[0].found(), model.found()
@@ -46,7 +46,7 @@ def check(study: Study, model: Model, out: str | Path) -> None:
     with Progress(places.progress_file(study.name, job), job) as progress:
         progress.expect(baseline.QUERIES * len(floors))
         progress.say(f"loading {model.name}")
-        computer = Computer(study, model)
+        computer = computer_of(study, model)
         reached = [baseline.measure(computer, scale, floor, progress) for floor in floors]
     for found in reached:
         print(f"{model.name}: {baseline.said(found)}")

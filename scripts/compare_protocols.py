@@ -65,7 +65,7 @@ def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> di
     Raises UserError for a label that the study does not have, for a study that is not asked the published way, for a
     model that one process cannot run by the engine transformers, and where full attention does not answer alike.
     """
-    from scbench.compute import Computer
+    from scbench.quirked import computer_of
 
     if study.history != "golden" or study.query_aware:
         raise UserError(
@@ -80,7 +80,7 @@ def compare(study: Study, count: int, labels: Sequence[str] | None = None) -> di
     model = study.models[0].found()
     study = replace(study, models=(model, *study.models[1:]))
     rows, left_out = _rows(study, labels)
-    computer, spent = Computer(study, model), Counter()
+    computer, spent = computer_of(study, model), Counter()
     rows_alike = computer.engine.rows_alike  # tried out here, as a part of loading
     for session in _sessions(study, count):
         cells = [Cell(model, row, session.task, mode) for row in rows for mode in study.modes]

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     given = parser.add_mutually_exclusive_group()
     given.add_argument("study", nargs="?", default="config.yaml", help="study file (default: config.yaml)")
-    given.add_argument("--configfile", help="the same, as Snakemake has it")
+    given.add_argument("--configfile", "--config", metavar="STUDY", help="the same, as Snakemake has it")
     options = parser.parse_args(arguments)
 
     plan, *others = make_plans(read_study(options.configfile or options.study))
@@ -66,14 +66,19 @@ def summary(plan: Plan) -> list[str]:
     saved = sum(_saved(plan, model) for model in study.models)
     saved_gpu = sum(model.gpus * _saved(plan, model) for model in study.models)
     return [
-        f"{len(plan.rows)} rows x {len(study.tasks)} tasks x {len(study.modes)} modes = "
-        f"{len(plan.cells):,} cells in {len(plan.shards)} jobs, about {plan.seconds / 3600:,.1f} hours of jobs, "
-        f"{gpu_hours:,.1f} GPU hours",
+        f"{count(len(plan.rows), 'row')} x {count(len(study.tasks), 'task')} x {count(len(study.modes), 'mode')} = "
+        f"{count(len(plan.cells), 'cell')} in {count(len(plan.shards), 'job')}, "
+        f"about {plan.seconds / 3600:,.1f} hours of jobs, {gpu_hours:,.1f} GPU hours",
         f"one prefill of a context for all methods that start dense, in both modes, saves {saved:,.1f} hours of jobs, "
         f"{saved_gpu:,.1f} GPU hours",
         f"no job asks for more than {max(plan.minutes(shard) for shard in plan.shards)} minutes "
         f"(execution.max_shard_minutes: {study.execution.max_shard_minutes:g})",
     ]
+
+
+def count(number: int, what: str) -> str:
+    """`1 mode` or `2 modes`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _saved(plan: Plan, model: Model) -> float:

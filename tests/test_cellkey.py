@@ -47,6 +47,17 @@ def test_history_is_in_the_key_only_where_it_is_read():
     assert same == {"multi_turn": False, "multi_request": True}
 
 
+def test_a_limit_to_some_rows_changes_no_key():
+    methods = {"full": {}, "snapkv": {"budget": "1/8"}, "a_shape": {"budget": "1/8"}}
+    keys = []
+    for models in (["minilm", "minilm_l"], ["minilm", {"name": "minilm_l", "methods": ["a_shape", "full"]}]):
+        plan = plan_of(models=models, methods=methods)
+        keys.append({cell.id: cellkey.key(plan.study, cell, {}) for cell in plan.cells})
+    every, some = keys
+    assert some.items() < every.items()
+    assert {cell[:2] for cell in every.keys() - some.keys()} == {("minilm_l", "snapkv")}
+
+
 def test_the_floor_has_a_key_of_its_own():
     plan = plan_of()
     keys = {cell.id: cellkey.key(plan.study, cell, {}) for cell in plan.cells}
@@ -135,6 +146,7 @@ DECIDES_NOTHING = {
     "scbench.models": "refuses files; their digests stand in the key by value",
     "scbench.places": "where files are",
     "scbench.plan": "how work is cut into jobs",
+    "scbench.quirks": "refuses studies; the prompts that they name stand in the key by value, with this code",
     "scbench.records": "names of what is kept; scbench.compute.KEPT and the layout decide",
     "scbench.schema": "refuses studies",
     "scbench.scoring.languages": "reads the source code that sessions are made from",

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from scbench import places
 from scbench.artifacts import ARTIFACTS
 from scbench.errors import UserError
 from scbench.models import Model
 from scbench.places import ROOT
+from scbench.progress import Progress
 from scbench.provenance import record
-from scbench.sessions import read_sessions
+from scbench.sessions import read_sessions, write_sessions
+from scbench.shard import ShardRun
+from scbench.status import StudyStatus, study_status
 from scbench.study import Study, load_study, read_study
 from scripts import build_sessions, demo, offer, plan
+from tests.test_infer import FakeComputer, plan_of, sessions
 
 
 @pytest.fixture
@@ -85,6 +90,57 @@ def test_the_demo_ends_with_one_line_for_each_kind_of_artifact():
     assert len(lines) == len({artifact.kind for artifact in ARTIFACTS.values()})
     named = [name for line in lines for name in line.partition(": ")[2].split(", ")]
     assert sorted(named) == sorted(ARTIFACTS)
+
+
+def test_a_second_demo_says_that_nothing_is_to_be_computed_and_keeps_the_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    study_plan, spent = plan_of(), []
+    shard = study_plan.shards[0]
+    monkeypatch.chdir(tmp_path)
+    write_sessions(places.sessions_file("smoke", "retr_kv"), sessions())
+    monkeypatch.setattr(demo, "read_study", lambda _: study_plan.study)
+    monkeypatch.setattr(demo, "make_plans", lambda _: [study_plan])
+    monkeypatch.setattr(demo.show_table, "show", lambda *_: None)
+
+    def workflow(statuses: list[StudyStatus], *_: object) -> None:
+        """What Snakemake does: it runs the jobs that are not done."""
+        spent.append(statuses[0].hours("spent", gpu=False))
+        demo.LOG.parent.mkdir(parents=True, exist_ok=True)
+        demo.LOG.write_text(demo.NOTHING if statuses[0].is_done else "7 of 7 steps (100%) done")
+        if not statuses[0].is_done:
+            with Progress(places.progress_file("smoke", shard.name), shard.name) as progress:
+                ShardRun(study_plan.study, shard, FakeComputer, progress).run()
+
+    monkeypatch.setattr(demo, "_snakemake", workflow)
+    demo.main([])
+    first = capsys.readouterr().out
+    demo.main([])
+    second = capsys.readouterr().out
+    assert "Nothing to" not in first and "Built in" in first
+    assert "Nothing to compute: all cells are finished" in second and "Nothing to be done (" in second
+    assert spent[0] == 0 < spent[1] == study_status(study_plan).hours("spent", gpu=False)
+
+
+def test_the_demo_counts_what_was_done_before_until_a_job_says_so_itself(tmp_path: Path):
+    path = tmp_path / "job.json"
+    assert demo._done(path, 3, 0) == 3
+    path.write_text('{"done": 5}')
+    assert demo._done(path, 3, path.stat().st_mtime + 1) == 3
+    assert demo._done(path, 3, path.stat().st_mtime) == 5
+
+
+def test_the_demo_tells_of_the_steps_behind_inference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(demo, "LOG", tmp_path / "demo.log")
+    demo.LOG.write_text("Select jobs to execute...\n")
+    assert demo._steps() == ""
+    demo.LOG.write_text("1 of 9 steps (11%) done\nFinished jobid: 3\n2 of 9 steps (22%) done\n")
+    assert demo._steps() == "; 2 of 9 steps of the workflow"
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 mode"), (2, "2 modes"), (1776, "1,776 modes")])
+def test_numbers_of_things_are_grammatical(number: int, words: str):
+    assert plan.count(number, "mode") == words
 
 
 def test_the_plan_is_printed_with_its_totals_and_what_is_missing(capsys: pytest.CaptureFixture[str]):

@@ -164,6 +164,66 @@ def test_a_change_of_some_answers_is_covered():
         assert 0.92 <= np.mean([low <= -100 * share <= high for _, low, high in found]) <= 0.98
 
 
+def turns_moved(rng, runs, number, share, gained, agreement):
+    """What five turns of each session gain and lose [runs, number, 5]; a `share` changes, `gained` of it upwards."""
+    if agreement:
+        scale = (1 - agreement) / agreement
+        share = rng.beta(share * scale, (1 - share) * scale, (runs, number, 1))
+    moved, up = rng.random((runs, number, 5)) < share, rng.random((runs, number, 5)) < gained
+    return moved & up, moved & ~up
+
+
+def net_of(gains, losses):
+    """`net` of one run, each turn's spread as `samples` has it."""
+    parts, changed = [], (gains | losses).any(axis=-1).sum()
+    for turns in (gains, losses):
+        mean, count = turns.mean(), turns.size
+        parts.append(sample(turns.mean(axis=-1), (count * turns.var() + mean * (1 - mean)) / (count + 1)))
+    return intervals.net(*parts, changed)
+
+
+@pytest.mark.parametrize("agreement", [0, 0.8])
+@pytest.mark.parametrize("gained", [1.0, 0.5])
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.8])
+def test_what_turns_gain_and_lose_is_covered_where_few_change_too(share, gained, agreement):
+    rng = np.random.default_rng(8)
+    true = 100 * share * (2 * gained - 1)
+    found = [net_of(*run) for run in zip(*turns_moved(rng, 400, 10, share, gained, agreement), strict=True)]
+    assert np.mean([low <= true <= high for _, low, high in found]) >= 0.92
+    # One in a hundred changes: Student's interval has no width where none was seen, and misses the truth.
+    if (share, gained) == (0.01, 1.0):
+        students = [
+            intervals.change(sample(-gains.mean(axis=-1)), sample(np.zeros(10)))
+            for gains, _ in zip(*turns_moved(rng, 400, 10, share, gained, agreement), strict=True)
+        ]
+        assert np.mean([low <= true <= high for _, low, high in students]) < 0.5
+
+
+def test_a_net_change_of_few_sessions_is_by_hand_and_has_limits_where_nothing_changes():
+    gains, losses = sample([0.4, 0.0, 0.0, 0.2]), sample([0.0, 0.2, 0.0, 0.0])
+    score, low, high = intervals.net(gains, losses, 3)
+    (gain, gain_low, gain_high), (loss, loss_low, loss_high) = map(intervals.interval, (gains, losses))
+    together = np.corrcoef(gains.values, losses.values)[0, 1]
+    down, up = (gain - gain_low, loss_high - loss), (gain_high - gain, loss - loss_low)
+    assert score == pytest.approx(100 * (0.6 - 0.2) / 4) and together < 0
+    for found, (first, second) in ((score - low, down), (high - score, up)):
+        assert found == pytest.approx(math.sqrt(first**2 + second**2 - 2 * together * first * second))
+    nothing = intervals.net(sample([0.0] * 10), sample([0.0] * 10), 0)
+    assert nothing.score == 0 and nothing.low == -nothing.high < -10
+    assert intervals.net(sample([]), sample([]), 0) is intervals.NOTHING
+    # Sessions that gain and lose alike are no closer to zero for that.
+    both = sample([0.4, 0.0, 0.0, 0.4])
+    assert intervals.net(both, both, 2) == intervals.combine([intervals.interval(both)] * 2, [1, -1])
+
+
+def test_a_net_change_of_many_sessions_has_students_interval_where_most_is_left_as_it_was():
+    rng = np.random.default_rng(9)
+    gains, losses = sample(rng.random(10) / 20), sample(rng.random(10) / 10)
+    assert intervals.net(gains, losses, 8) == intervals.change(losses, gains)
+    few, most = intervals.net(gains, losses, 7), intervals.net(sample([0.9] * 10), losses, 10)
+    assert few.high - few.low > 8 and most.high < 100
+
+
 @pytest.mark.parametrize("number", [2, 20, 50])
 def test_sessions_of_one_turn_have_wilsons_interval(number):
     right = np.tril(np.ones((number + 1, number)), -1)  # 0, 1, ... all of them right

@@ -16,7 +16,7 @@ from scbench.methods import METHODS
 from scbench.models import read_models
 from scbench.places import ROOT
 from scbench.schema import read_yaml
-from scbench.study import FLOOR, PAPER_METHODS, load_study, read_study, resolve, starts_dense
+from scbench.study import FLOOR, PAPER_METHODS, Study, load_study, read_study, resolve, starts_dense, twins
 
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 SMOKE = read_yaml(ROOT / "studies" / "smoke.yaml")
@@ -92,6 +92,13 @@ def test_the_label_is_the_method_unless_another_is_named():
             ["minilm", {"name": "llama_3_1_8b", "source": "train"}],
             ["models.1.source", "'train'", "llama_3_1_8b has no recipe", "trained here: minilm", "leave source out"],
         ),
+        ("models", [{"name": "minilm", "methods": ["snapvk"]}], ["models.0.methods", "'snapvk'", "mean 'snapkv'?"]),
+        ("models", [{"name": "minilm", "methods": [FLOOR]}], ["models.0.methods", FLOOR, "allowed: full, snapkv"]),
+        ("models", [{"name": "minilm", "methods": []}], ["models.0.methods", "[]", "give at least 1"]),
+        ("models", [{"name": "minilm", "methods": ["full", "full"]}], ["models.0.methods", "name each once"]),
+        ("models", [{"name": "minilm", "methods": "full"}], ["models.0.methods", "'full'", "give a list"]),
+        ("models", [{"name": "minilm", "methods": ["full"]}], ["methods.snapkv", "no model runs it", "name it there"]),
+        ("models", ["minilm", {"name": "jamba", "methods": ["full"]}], ["models.1.methods", "full", "one row"]),
         ("methods", {"snapvk": {}}, ["methods.snapvk.method", "'snapvk'", "did you mean 'snapkv'?"]),
         ("methods", {"mine": {"method": "nothing"}}, ["methods.mine.method", "'nothing'", "snapkv"]),
         ("methods", {"snapkv": {"windw": 3}}, ["methods.snapkv", "windw", "window"]),
@@ -210,6 +217,38 @@ def test_a_model_that_is_itself_the_method_has_one_row_and_the_floor():
     assert [row.label for row in study.rows(minilm)] == ["full", "snapkv", "a_shape", FLOOR]
     assert [row.label for row in study.rows(jamba)] == ["full", FLOOR]
     assert [row.with_context for row in study.rows(jamba)] == [True, False]
+
+
+def limited(labels: list[str]) -> Study:
+    """The smoke study with a second model that runs these rows alone."""
+    return load_study(changed("models", ["minilm", {"name": "minilm_l", "methods": labels}]), "my.yaml")
+
+
+def test_a_model_runs_the_rows_it_is_limited_to_in_the_studys_order_and_the_floor():
+    study = limited(["a_shape", "full"])
+    minilm, large = study.models
+    assert [row.label for row in study.rows(minilm)] == ["full", "snapkv", "a_shape", FLOOR]
+    assert [row.label for row in study.rows(large)] == ["full", "a_shape", FLOOR]
+    assert study.rows(large) == tuple(row for row in study.rows(minilm) if row.label != "snapkv")
+    assert study.resolved() == limited(["full", "a_shape"]).resolved()
+    assert study.resolved()["models"] == ["minilm", {"name": "minilm_l", "methods": ["full", "a_shape"]}]
+
+
+def test_a_row_is_checked_against_the_models_that_run_it():
+    config = changed("methods", {"full": {}, "llmlingua2": {"budget": "1/2"}})
+    assert "trained on what minilm, minilm_l read, not for llama_3_1_8b" in refusal(
+        config | {"models": ["minilm", "llama_3_1_8b"]}
+    )
+    apart = ["minilm", {"name": "llama_3_1_8b", "methods": ["full"]}]
+    assert len(load_study(config | {"models": apart}, "my.yaml").models) == 2
+
+
+def test_both_histories_run_on_what_the_first_model_runs():
+    models = [{"name": "minilm_l", "methods": ["full", "snapkv"]}, "minilm"]
+    config = changed("models", models) | {"both_histories": True}
+    (other,) = twins(load_study(config, "my.yaml"))
+    assert [(model.name, row.label) for model in other.models for row in other.rows(model)] == [("minilm_l", "full")]
+    assert load_study(other.resolved(), "again").resolved() == other.resolved()
 
 
 def test_the_lock_holds_the_papers_models_and_the_bundled_one():

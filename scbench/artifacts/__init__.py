@@ -8,8 +8,8 @@ module of an artifact is named after it and offers two functions:
                                                     for the same frame and stamp
 
 where `source` is a frame of scored turns (needs "scores"), of these with the answers themselves (needs "answers"), one
-for each history (needs "histories"), one of the study's sessions (needs "sessions") or what the registries state (needs
-"registry").
+for each history (needs "histories"), one with what was asked anew (needs "asked"), one of the study's sessions (needs
+"sessions") or what the registries state (needs "registry").
 """
 
 import difflib
@@ -34,23 +34,26 @@ _READERS = {
     "scores": "scored",
     "answers": "answered",
     "histories": "histories",
+    "asked": "asked",
     "sessions": "sized",
     "attention": "watched",
     "registry": "registered",
 }
 # What an artifact's source goes through outside this package.
 _STEPS = {
-    "scores": ("scbench.intervals", "scbench.quirks", "scbench.stats"),
+    "scores": ("scbench.intervals", "scbench.stats"),
     "answers": (),
     "histories": ("scbench.intervals", "scbench.stats"),
+    "asked": ("scbench.intervals", "scbench.quirks", "scbench.stats"),
     "sessions": ("scbench.prompts", "scbench.published.counts", "scbench.sessions"),
-    "attention": (),
+    "attention": ("scbench.attention",),
     "registry": (),
 }
 _LIBRARIES = {
     "scores": ("pyarrow", "scipy"),
     "answers": ("pyarrow",),
     "histories": ("pyarrow", "scipy"),
+    "asked": ("pyarrow", "scipy"),
     "sessions": ("pyarrow", "tokenizers"),
     "attention": (),
     "registry": (),
@@ -88,7 +91,8 @@ class Artifact:
     """One table or figure of the paper, or a report: words for a reader and the same for a program.
 
     needs: `scores`, the scored turns of every row, task and mode of the study; `answers`, these with what was answered;
-        `histories`, those of `study.history_rows` and of the study's twin; `sessions`, its session files;
+        `histories`, those of `study.history_rows` and of the study's twin; `asked`, all scored turns and those of
+        `study.quirk_twins`; `sessions`, its session files;
         `attention`, what its first model attends to in one of them; `registry`, nothing but what the methods and the
         study state.
     values: files below resources/ with numbers of others that it shows.
@@ -98,7 +102,7 @@ class Artifact:
 
     name: str
     kind: Literal["table", "figure", "report"]
-    needs: Literal["scores", "answers", "histories", "sessions", "attention", "registry"]
+    needs: Literal["scores", "answers", "histories", "asked", "sessions", "attention", "registry"]
     values: tuple[str, ...] = ()
     layout: str = ""
     steps: tuple[str, ...] = ()
@@ -192,7 +196,7 @@ ARTIFACTS: dict[str, Artifact] = {
         Artifact("budgets", kind="table", needs="scores"),
         Artifact("pareto", kind="figure", needs="scores", values=_measurements("latency")),
         Artifact("published", kind="table", needs="scores", values=("published/categories.csv",)),
-        Artifact("defects", kind="table", needs="scores"),
+        Artifact("defects", kind="table", needs="asked"),
     )
 }
 

@@ -14,6 +14,8 @@ FLOOR_TITLE = "No context"
 QUERY_AWARE = "Multi-request: each question was encoded together with the context (query_aware)"
 SHARED_CONTEXTS = "Sessions of ICL share a few contexts: its intervals are conditional on these"
 ENCODED_ANEW = "{models}: the dialogue was encoded anew for each answer, as the paper's authors do"
+SOME_METHODS = "{models}: some of the study's methods alone, and left out where models are averaged"
+NONE_WHOLE = "No model ran every method: a method is averaged over the models that ran it, others over others"
 MODE_TITLES = {"multi_turn": "Multi-turn", "multi_request": "Multi-request"}
 
 
@@ -61,6 +63,9 @@ class Board:
     sessions: task -> sessions that every cell of the task covers when it is complete; in the study's order of tasks.
     order, query_aware: as in the study, for what may be concluded from it.
     main_models, other_models: names of the models of Table 4 and of Table 10, the rule of both in `read_board`.
+    averaged: names of the models that are averaged where a figure shows methods, not models. One that ran some of the
+        methods alone would weigh in some of the averages that are compared and not in others, so that it is left out,
+        unless no model ran them all.
     caveats: what a reader has to know of how the study was run, a sentence each; none for a study like the paper's.
     """
 
@@ -73,6 +78,7 @@ class Board:
     query_aware: bool
     main_models: tuple[str, ...]
     other_models: tuple[str, ...]
+    averaged: tuple[str, ...]
     caveats: tuple[str, ...] = ()
 
     @property
@@ -82,10 +88,11 @@ class Board:
 
     @property
     def groups(self) -> dict[str, tuple[Line, ...]]:
-        """Group -> its lines, one a model, in order of appearance."""
+        """Group -> its lines, one a model of `averaged`, in order of appearance."""
         groups: dict[str, tuple[Line, ...]] = {}
         for line in self.lines:
-            groups[line.group] = (*groups.get(line.group, ()), line)
+            if line.model in self.averaged:
+                groups[line.group] = (*groups.get(line.group, ()), line)
         return groups
 
     def of(self, models: Collection[str]) -> Self:
@@ -112,17 +119,32 @@ def read_board(study: Study) -> Board:
         query_aware=study.query_aware,
         main_models=main or names,
         other_models=tuple(name for name in names if name not in main) if main else names[1:],
+        averaged=tuple(model.name for model in study.models if not _left_out(study, model)),
         caveats=_caveats(study),
     )
+
+
+def _is_whole(study: Study, model: Model) -> bool:
+    """Whether `model` runs every method of the study."""
+    return model.engine == "transformers" and study.methods_of(model) == study.methods
+
+
+def _left_out(study: Study, model: Model) -> bool:
+    """Whether averages over models are without `model`: it ran some of the methods alone, and another all of them."""
+    limited = model.engine == "transformers" and not _is_whole(study, model)
+    return limited and any(_is_whole(study, other) for other in study.models)
 
 
 def _caveats(study: Study) -> tuple[str, ...]:
     shared = study.data.scale == "paper" and "icl_manyshot" in study.tasks
     anew = ", ".join(model.title for model in study.models if model.encodes_each_turn)
+    some = ", ".join(model.title for model in study.models if _left_out(study, model))
     known = {
         QUERY_AWARE: study.query_aware and "multi_request" in study.modes,
         SHARED_CONTEXTS: shared,
         ENCODED_ANEW.format(models=anew): bool(anew),
+        SOME_METHODS.format(models=some): bool(some),
+        NONE_WHOLE: bool(study.limited) and not any(_is_whole(study, model) for model in study.models),
     }
     return tuple(text for text, holds in known.items() if holds)
 

@@ -137,7 +137,7 @@ def _require(finding: Finding, board: Board) -> None:
 def _statistic(finding: Finding, subject: Select, turns: _Turns, board: Board) -> tuple[Interval, dict[str, str]]:
     """The finding's statistic and what went into it. Raises Lacking where a part of it is nowhere in the study."""
     contrasts = finding.contrasts(subject)
-    lines = _compared(finding, contrasts, board)
+    lines = _compared(finding, subject, contrasts, board)
     found, tasks = [], []
     for contrast in contrasts:
         parts = {task: _one_task(contrast, task, lines, turns, board) for task in contrast.tasks}
@@ -162,18 +162,29 @@ def _tasks(used: Sequence[str], board: Board) -> str:
     return ", ".join(TASKS[task].title for task in used)
 
 
-def _compared(finding: Finding, contrasts: Sequence[Contrast], board: Board) -> list[Line]:
-    """The lines of every model that has a line for each term."""
+def _compared(finding: Finding, subject: Select, contrasts: Sequence[Contrast], board: Board) -> list[Line]:
+    """The lines of every model that has a line for each term, and of a term all that any model has.
+
+    A model with some methods of a class alone would weigh less in that class than in what the class is compared with.
+    """
     terms = [term for contrast in contrasts for term in contrast.terms]
     if absent := [mode for mode in dict.fromkeys(term.mode for term in terms) if mode not in board.modes]:
         raise Lacking(f"the study has no {' and no '.join(MODE_TITLES[mode].lower() for mode in absent)} part")
     models = {line.model: [own for own in board.lines if own.model == line.model] for line in board.lines}
     groups = [list(board.lines)] if finding.across else list(models.values())
-    lines = [line for own in groups if all(term.lines(own) for term in terms) for line in own]
+    # Which budgets the terms of a sweep pick depends on those that a model has.
+    selects = [subject] if finding.swept else [term.lines for term in terms]
+    labels = [_labels(select, board.lines) for select in selects]
+    whole = [own for own in groups if all(labels) and [_labels(select, own) for select in selects] == labels]
+    lines = [line for own in whole for line in own]
     if not lines:
         absent = dict.fromkeys(term.lines.words for term in terms if not term.lines(board.lines))
         raise Lacking(f"the study has no row of {' and none of '.join(absent) or 'all of them on one model'}")
     return lines
+
+
+def _labels(select: Select, lines: Sequence[Line]) -> set[str]:
+    return {line.label for line in select(lines)}
 
 
 def _one_task(contrast: Contrast, task: str, lines: Sequence[Line], turns: _Turns, board: Board) -> Interval | None:
@@ -232,9 +243,9 @@ def _markdown(shown: pd.DataFrame, board: Board, stamp: Stamp) -> str:
         f"{len(whole)} findings. {said}.",
         "",
         "Statistics are points (of 100) with a 95 % interval over sessions, on the same sessions wherever two things",
-        "are compared; models and methods of a class are averaged. A finding holds where the whole interval is on its",
-        "side of the limit, which is 0 unless the statistic says otherwise. Each is checked by itself, without a",
-        "correction for their number.",
+        "are compared; methods of a class are averaged, and models that ran all of what a finding compares. A finding",
+        "holds where the whole interval is on its side of the limit, which is 0 unless the statistic says otherwise.",
+        "Each is checked by itself, without a correction for their number.",
         "",
         "| finding | source | statistic | value | verdict |",
         "|---|---|---|---|---|",

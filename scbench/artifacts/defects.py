@@ -2,28 +2,29 @@
 
 Answers are scored anew with one quirk on and all others corrected; the difference to the corrected score is taken on
 the same sessions and averaged over methods. Quirks of the scorers stand in the score files (`score_quirks`); two of the
-aggregation are computed here. Quirks that change what a model is asked need a run of their own and are named alone.
-docs/defects.md describes each.
+aggregation are computed here. Of those that change what a model is asked, full attention was asked anew where the study
+says so (`prompt_quirks`). docs/defects.md describes each.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from scbench import intervals
-from scbench.artifacts.board import MODE_TITLES, Board
+from scbench.artifacts.asked import Anew, Asked
+from scbench.artifacts.board import MODE_TITLES, Board, Line
 from scbench.artifacts.lacking import write_both
 from scbench.artifacts.latex import MISSING, Tex, render
 from scbench.artifacts.paging import pages
-from scbench.artifacts.scored import holes, left_out
+from scbench.artifacts.scored import TURN, holes, left_out
 from scbench.artifacts.stamp import Stamp
 from scbench.intervals import NOTHING, Interval, Sample
-from scbench.quirks import OF_METRICS, SPECIAL_TOKENS, Quirk
+from scbench.quirks import OF_METRICS, OF_PROMPTS, SPECIAL_TOKENS, Quirk
 from scbench.tasks import TASKS
 
 CAP = 5
@@ -36,78 +37,96 @@ TURN_CAP = Quirk(
     "turn_cap", "B23", "Where the first session has more than 5 turns, those after the fifth are lost", tuple(TASKS)
 )
 TOGETHER = Quirk("compat", "", "All quirks of the scorers at once: the profile compat", tuple(TASKS))
-# They decide what a model is asked, so that no answer shows them.
-ASKED = (
-    Quirk("last_target", "B4", "Every follow-up of Math.Find names the target of the last turn", ("math_find",)),
-    Quirk("first_question", "B5", "The context of multi-request Math.Find shows the first question", ("math_find",)),
-    Quirk("list_as_text", "B11", "Golden answers of Retr.MultiHop are shown as a Python list", ("retr_multihop",)),
-    Quirk("this_paper", "B12", "Follow-ups of En.Sum begin the answer, its first turn does not", ("en_sum",)),
-    Quirk("two_begins", "B14", "A prompt begins with two begin tokens", tuple(TASKS)),
+# They decide what a model is asked, and nothing switches them on alone.
+NOT_SWITCHED = (
     Quirk("unbudgeted", "B15", "Contexts are cut without room for later questions and answers", tuple(TASKS)),
     Quirk("turn_ends", "B16", "A generated history lacks the end of a turn, or its last token", tuple(TASKS)),
 )
 LEGEND = (
     "Strict: the corrected score in percent, averaged over the methods. Change: points that the quirk alone adds, with "
-    "half of the width of the 95 % interval of the difference on the same sessions (too narrow where few turns "
-    "change, and nothing where all sessions change alike). Turns: share of the turns whose score it changes, in percent"
+    "half of the width of the 95 % interval of the difference on the same sessions (Student's: too narrow where few "
+    "turns change, and nothing where all sessions change alike). Turns: share of the turns whose score it changes, in "
+    "percent"
 )
 END = "B17 as if every answer that ended of itself closed with the end token of Llama-3.1"
-NEEDS_RUN = "Not measured, as they change what is asked and need a run with prompts: compat (B16: no profile has it)"
+ASKED_ANEW = (
+    "{defects}: answers of full attention alone, asked anew with the quirk on {sessions} sessions a task; where few of "
+    "them change, the interval is made of those of gains and of losses and is wide"
+)
+NOT_ASKED = "Not measured, as what is asked changes and this study does not ask anew (prompt_quirks)"
+ALONE = "Not measured, as nothing switches them on alone (B15: prompts: compat has it; B16: no profile)"
 NOT_SEEN = "Measured, and no score of this study changes"
+SCORED, AGGREGATED, ANEW = "scored anew", "aggregated anew", "asked anew"
 NUMBERS = ["strict", "with_quirk", "change", "low", "high", "sessions", "turns", "changed_turns"]
-COLUMNS = ["study", "defect", "quirk", "sentence", "measured", "task", "mode", "model", "method", *NUMBERS, "missing"]
+COLUMNS = ["study", "defect", "quirk", "sentence", "how", "task", "mode", "model", "method", *NUMBERS, "missing"]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A quirk and what it alone makes of each turn: scores [rows of the frame], NaN of a turn that it drops."""
+    """A quirk and what it alone makes of each turn: scores [rows of the frame], NaN of a turn that it drops.
+
+    how: what was done with the turns to know.
+    """
 
     quirk: Quirk
+    how: str
     scores: pd.Series
 
 
-def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Ground:
+    """Scored turns, of all or some cells of a study, that quirks change, and the lines that they are averaged over."""
+
+    scores: pd.DataFrame
+    lines: tuple[Line, ...]
+
+    @cached_property
+    def samples(self) -> dict[tuple, Sample]:
+        """Cell (`intervals.CELL`) -> the sample of its corrected scores."""
+        return intervals.samples(self.scores)
+
+    @cached_property
+    def turns(self) -> dict[tuple, int]:
+        """Cell -> its turns that have a score."""
+        return self.scores[self.scores["score_strict"].notna()].groupby(intervals.CELL).size().to_dict()
+
+
+def frame(source: Asked, board: Board) -> pd.DataFrame:
     """A row for each quirk, task that it can touch, mode and line (`method` empty: averaged over all but the floors).
 
-    strict, with_quirk: percent; change, low, high: points, the limits missing where no turn changes; `measured` is
-    false of the quirks that need a run, which have one row each.
+    strict, with_quirk: percent; change, low, high: points, the limits missing where no turn changes that was not asked
+    anew; `how`: what was done to know, empty of the quirks that are not measured, which have one row each.
     """
-    scores = scores.reset_index(drop=True)
-    lines = [line for line in board.lines if not line.floor]
-    several = len({line.model for line in lines}) > 1
-    lacking = defaultdict(list)
-    for hole in holes(scores, board):
-        if not hole.line.floor:
-            model = f" on {hole.line.model_title}" if several and hole.line.title != hole.line.model_title else ""
-            lacking[hole.mode, hole.task].append(hole.line.title + model)
-    base = intervals.samples(scores)
-    turns = scores[scores["score_strict"].notna()].groupby(intervals.CELL).size().to_dict()
+    scores = source.scores.reset_index(drop=True)
+    ground = Ground(scores, tuple(line for line in board.lines if not line.floor))
+    lacking = _lacking(scores, board)
     rows = []
     for effect in _effects(scores):
         tasks = [task for task in board.sessions if {task, *TASKS[task].subtasks} & set(effect.quirk.tasks)]
-        samples, counts = base | _samples(scores, effect), _counts(scores, effect)
-        for task, mode in product(tasks, board.modes):
-            keys = [(board.study, line.model, line.label, mode, task) for line in lines]
-            known = [key for key in keys if key in base and key in samples]
-            about = _about(effect.quirk) | {"measured": True, "task": task, "mode": mode}
-            about["missing"] = ", ".join(lacking[mode, task])
-            together = _change(known, base, samples, counts, turns)
-            rows.append(about | {"model": "", "method": ""} | together)
-            for key in known if together["changed_turns"] else ():
-                rows.append(about | {"model": key[1], "method": key[2]} | _change([key], base, samples, counts, turns))
-    rows += [_about(quirk) | {"measured": False} for quirk in ASKED]
+        cells = [(task, mode) for task in tasks for mode in board.modes]
+        rows += _rows(effect, ground, {cell: lacking.get(cell, "") for cell in cells})
+    for anew in source.anew:
+        rows += _rows(*_asked_anew(anew, scores), _lacking_anew(anew))
+    unknown = {quirk.name for quirk in OF_PROMPTS} - {anew.quirk.name for anew in source.anew}
+    rows += [
+        _about(quirk, "") for quirk in (*OF_PROMPTS, *NOT_SWITCHED) if quirk in NOT_SWITCHED or quirk.name in unknown
+    ]
     return pd.DataFrame(rows, columns=COLUMNS).assign(study=board.study).astype(dict.fromkeys(NUMBERS, float))
 
 
 def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Path]:
     """Write `<out>.tex`, to be read by \\input, and `<out>.csv`."""
-    shown = frame[frame["measured"] & (frame["method"] == "")]
+    shown = frame[(frame["how"] != "") & (frame["method"] == "")]
     moved, unmoved = [], []
     for _, own in shown.groupby("quirk", sort=False):
         if own["turns"].notna().any():
             (moved if (own["changed_turns"] > 0).any() else unmoved).append(own)
-    lists = {NOT_SEEN: unmoved, NEEDS_RUN: [own for _, own in frame[~frame["measured"]].groupby("quirk", sort=False)]}
-    notes = [LEGEND, END, *(f"{said}: {'; '.join(map(_title, found))}" for said, found in lists.items() if found)]
+    apart = {True: [], False: []}
+    for name, own in frame[frame["how"] == ""].groupby("quirk", sort=False):
+        apart[name in {quirk.name for quirk in OF_PROMPTS}].append(own)
+    lists = {NOT_SEEN: unmoved, NOT_ASKED: apart[True], ALONE: apart[False]}
+    notes = [LEGEND, *_about_anew(shown), END]
+    notes += [f"{said}: {'; '.join(map(_title, found))}" for said, found in lists.items() if found]
     values = {
         "stamp": stamp,
         "modes": [MODE_TITLES[mode] for mode in board.modes],
@@ -115,6 +134,64 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
         "notes": [*notes, *board.caveats, *_incomplete(shown, board)],
     }
     return write_both(render("defects.tex.j2", values), frame, out)
+
+
+def _rows(effect: Effect, ground: Ground, cells: Mapping[tuple[str, str], str]) -> Iterator[dict]:
+    """The rows of an effect; cells: the (task, mode) it can touch -> what is missing there, in words."""
+    samples, counts = ground.samples | _samples(ground.scores, effect), _counts(ground.scores, effect)
+    nets = _nets(ground.scores, effect) if effect.how == ANEW else {}
+    study = ground.scores["study"].iloc[0] if len(ground.scores) else ""
+    for (task, mode), missing in cells.items():
+        keys = [(study, line.model, line.label, mode, task) for line in ground.lines]
+        known = [key for key in keys if key in ground.samples and key in samples]
+        about = _about(effect.quirk, effect.how) | {"task": task, "mode": mode, "missing": missing}
+        together = _change(known, ground, samples, counts)
+        if nets and known:
+            together |= dict(zip(("change", "low", "high"), nets[known[0]], strict=True))
+        yield about | {"model": "", "method": ""} | together
+        for key in known if together["changed_turns"] and not nets else ():
+            yield about | {"model": key[1], "method": key[2]} | _change([key], ground, samples, counts)
+
+
+def _lacking(scores: pd.DataFrame, board: Board) -> dict[tuple[str, str], str]:
+    """(task, mode) -> the lines whose cell is missing or incomplete, floors aside."""
+    several = len({line.model for line in board.lines if not line.floor}) > 1
+    lacking = defaultdict(list)
+    for hole in holes(scores, board):
+        if not hole.line.floor:
+            model = f" on {hole.line.model_title}" if several and hole.line.title != hole.line.model_title else ""
+            lacking[hole.task, hole.mode].append(hole.line.title + model)
+    return {cell: ", ".join(titles) for cell, titles in lacking.items()}
+
+
+def _asked_anew(anew: Anew, scores: pd.DataFrame) -> tuple[Effect, Ground]:
+    """What asking anew made of the turns that were asked both ways."""
+    again = anew.scores[[*TURN, "score_strict"]].rename(columns={"score_strict": "again"})
+    both = scores.merge(again, on=TURN)
+    return Effect(anew.quirk, ANEW, both["again"]), Ground(both, (anew.line,))
+
+
+def _nets(scores: pd.DataFrame, effect: Effect) -> dict[tuple, Interval]:
+    """Cell -> the change of its score, from what each turn gains and loses."""
+    moved = effect.scores - scores["score_strict"]
+    gains, losses = (intervals.samples(scores.assign(score_strict=part.clip(lower=0))) for part in (moved, -moved))
+    changed = scores[_differs(scores, effect)].groupby(intervals.CELL)["session"].nunique().to_dict()
+    return {cell: intervals.net(gains[cell], losses[cell], changed.get(cell, 0)) for cell in gains}
+
+
+def _lacking_anew(anew: Anew) -> dict[tuple[str, str], str]:
+    """(task, mode) that were asked anew -> that this is not complete, where it is not."""
+    found = anew.scores.groupby(["task", "mode"])["session"].nunique().to_dict()
+    title = f"{anew.line.title} asked anew ({anew.quirk.defect})"
+    return {cell: title if found.get(cell, 0) < expected else "" for cell, expected in anew.sessions.items()}
+
+
+def _about_anew(shown: pd.DataFrame) -> list[str]:
+    """A sentence about what was asked anew, if anything was."""
+    own = shown[(shown["how"] == ANEW) & shown["sessions"].notna()]
+    counts = sorted({int(count) for count in own["sessions"]})
+    sessions = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1])))) if counts else ""
+    return [ASKED_ANEW.format(defects=", ".join(own["defect"].unique()), sessions=sessions)] if counts else []
 
 
 def _effects(scores: pd.DataFrame) -> Iterator[Effect]:
@@ -127,10 +204,10 @@ def _effects(scores: pd.DataFrame) -> Iterator[Effect]:
     for quirk in (*OF_METRICS, SPECIAL_TOKENS):
         changed = strict.copy()
         changed.loc[list(found[quirk.name])] = list(found[quirk.name].values())
-        yield Effect(quirk, changed)
-    yield Effect(ABSENT_AS_ZERO, strict * _share_of_turns(scores))
-    yield Effect(TURN_CAP, strict.mask(_behind_cap(scores)))
-    yield Effect(TOGETHER, scores["score_compat"])
+        yield Effect(quirk, SCORED, changed)
+    yield Effect(ABSENT_AS_ZERO, AGGREGATED, strict * _share_of_turns(scores))
+    yield Effect(TURN_CAP, AGGREGATED, strict.mask(_behind_cap(scores)))
+    yield Effect(TOGETHER, SCORED, scores["score_compat"])
 
 
 def _share_of_turns(scores: pd.DataFrame) -> pd.Series:
@@ -165,21 +242,17 @@ def _differs(scores: pd.DataFrame, effect: Effect) -> pd.Series:
     return scores["score_strict"].notna() & (effect.scores != scores["score_strict"])
 
 
-def _about(quirk: Quirk) -> dict[str, str]:
-    return {"defect": quirk.defect, "quirk": quirk.name, "sentence": quirk.sentence}
+def _about(quirk: Quirk, how: str) -> dict[str, str]:
+    return {"defect": quirk.defect, "quirk": quirk.name, "sentence": quirk.sentence, "how": how}
 
 
 def _change(
-    keys: Sequence[tuple],
-    base: Mapping[tuple, Sample],
-    samples: Mapping[tuple, Sample],
-    counts: Mapping[tuple, int],
-    turns: Mapping[tuple, int],
+    keys: Sequence[tuple], ground: Ground, samples: Mapping[tuple, Sample], counts: Mapping[tuple, int]
 ) -> dict[str, float | int | None]:
     """NUMBERS of some cells, averaged session by session; missing where there are none or they share no session."""
     if not keys:
         return dict.fromkeys(NUMBERS)
-    before, after = (intervals.averaged([found[key] for key in keys]) for found in (base, samples))
+    before, after = (intervals.averaged([found[key] for key in keys]) for found in (ground.samples, samples))
     if not len(before.sessions):
         return dict.fromkeys(NUMBERS)
     changed = sum(counts.get(key, 0) for key in keys)
@@ -187,7 +260,7 @@ def _change(
     score = intervals.interval(before).score
     row = {"strict": score, "with_quirk": score + found.score, "change": found.score}
     row |= {"low": found.low, "high": found.high, "sessions": len(before.sessions)}
-    return row | {"turns": sum(turns[key] for key in keys), "changed_turns": changed}
+    return row | {"turns": sum(ground.turns[key] for key in keys), "changed_turns": changed}
 
 
 def _title(rows: pd.DataFrame) -> str:
@@ -202,17 +275,22 @@ def _group(rows: pd.DataFrame, board: Board) -> dict:
     moved = {task: own for task, own in known.items() if (own["changed_turns"] > 0).any()}
     still = [TASKS[task].title for task in known if task not in moved]
     typeset = [
-        {"title": TASKS[task].title, "cells": [cell for mode in board.modes for cell in _cells(own.loc[mode])]}
+        {"title": TASKS[task].title, "cells": [cell for mode in board.modes for cell in _cells(own, mode)]}
         for task, own in moved.items()
     ]
     return {"title": _title(rows), "rows": typeset, "rest": f"Nothing changes on {', '.join(still)}" if still else ""}
 
 
-def _cells(row: pd.Series) -> list[Tex]:
+def _cells(rows: pd.DataFrame, mode: str) -> list[Tex]:
+    """strict, change and turns of a mode; empty of one that the quirk cannot touch."""
+    if mode not in rows.index:
+        return [Tex("")] * 3
+    row = rows.loc[mode]
     if pd.isna(row["turns"]):
         return [Tex(MISSING)] * 3
     half = (row["high"] - row["low"]) / 2
-    width = "" if pd.isna(half) else rf"{{\tiny$\pm${half:.1f}}}"
+    # Where there is none its room is kept, so that decimals stay aligned.
+    width = r"{\tiny\phantom{$\pm$0.0}}" if pd.isna(half) else rf"{{\tiny$\pm${half:.1f}}}"
     change = f"{row['change']:+.1f}"
     change = "0.0" if float(change) == 0 else f"${change}$"
     share = 100 * row["changed_turns"] / row["turns"]

@@ -4,12 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scbench.artifacts.board import read_board
-from scbench.artifacts.scored import read_scores
-from scbench.errors import UserError
+from scbench.artifacts.scored import read_scores, study_in
 from scbench.study import Study, twin
 
 
@@ -24,7 +21,7 @@ def read_histories(paths: Iterable[str | Path], study: Study) -> dict[str, pd.Da
     studies = {found.name: found for found in (study, other) if found}
     files: dict[str, list[str | Path]] = {}
     for path in paths:
-        name = _study(path)
+        name = study_in(path)
         files.setdefault(name if name in studies else study.name, []).append(path)
     scores = {studies[name].history: read_scores(own, read_board(studies[name])) for name, own in files.items()}
     if other and other.history in scores:
@@ -32,12 +29,3 @@ def read_histories(paths: Iterable[str | Path], study: Study) -> dict[str, pd.Da
         scores = {history: own.merge(asked, on=["task", "session"]) for history, own in scores.items()}
     # From here on they are two runs of one study.
     return {history: own[own["mode"] == "multi_turn"].assign(study=study.name) for history, own in scores.items()}
-
-
-def _study(path: str | Path) -> str:
-    """The study whose scores a file holds, by its first row; empty where it has none."""
-    try:
-        names = pq.read_table(path, columns=["study"])["study"]
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a readable score file ({error}); score the study again") from error
-    return names[0].as_py() if len(names) else ""

@@ -16,6 +16,7 @@ NEEDED = {
     "scores": ("--scores",),
     "answers": ("--scores",),
     "histories": ("--scores",),
+    "asked": ("--scores",),
     "sessions": ("--sessions", "--tokenizer"),
     "attention": ("--attention",),
     "registry": (),
@@ -70,6 +71,11 @@ def make(
 
         inputs = list(scores)
         source = read_histories(inputs, study)
+    elif wanted.needs == "asked":
+        from scbench.artifacts.asked import read_asked
+
+        inputs = list(scores)
+        source = read_asked(inputs, study)
     elif wanted.needs == "attention":
         from scbench.artifacts.watched import read_attention
 

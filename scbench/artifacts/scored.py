@@ -43,6 +43,12 @@ def read_scores(paths: Iterable[str | Path], board: Board, columns: Sequence[str
     return scores
 
 
+def study_in(path: str | Path) -> str:
+    """The study whose scores a file holds, by its first row; empty where it has none. Raises UserError as above."""
+    names = _read(path, ["study"])["study"]
+    return names.iloc[0] if len(names) else ""
+
+
 @dataclass(frozen=True)
 class Hole:
     """A cell of the study that is absent (`found` 0) or covers fewer sessions than it should."""

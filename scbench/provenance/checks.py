@@ -248,7 +248,9 @@ def _alike(kind: str, node: Node) -> Iterator[tuple[str, Any]]:
         yield from leaves({"code": identity.get("code"), "versions": node.sidecar["versions"]})
     elif fields := mapping(identity, "fields"):
         code = mapping(fields, "code")
-        yield from leaves({name: fields.get(name) for name in ("machine", "libraries", "dtype", "scale", "prompts")})
+        yield from leaves({name: fields.get(name) for name in ("machine", "libraries", "dtype", "scale")})
+        # A study may be asked again, beside it and otherwise (`scbench.study.twins`).
+        yield f"prompts of {identity.get('study')}", fields.get("prompts")
         model, label = identity.get("model"), identity.get("label")
         yield f"the core code ({model})", code.get("core")
         yield f"the code of {label}", code.get("method")

@@ -21,7 +21,7 @@ from scbench.provenance.verdicts import Verdict
 HEADS = {"rs": "string", "rsem": "semantic", "global": "global", "mt": "multi", "avg": "average"}
 AVERAGE = "average"
 MOST = 200  # characters of a prediction or a gold that are shown
-Turn = tuple[str, str, str, str, str, int]  # model, label, task, mode, session, turn
+Turn = tuple[str, str, str, str, str, str, int]  # study, model, label, task, mode, session, turn
 Scored = dict[str, dict[str, dict[int, list[float]]]]  # task -> sub-task -> turn -> scores of sessions
 
 
@@ -40,20 +40,26 @@ def explain(report: Report, wanted: str) -> str:
             f"category ({', '.join(sorted(set(categories.values())))}) or {AVERAGE} for the task"
         )
     scores, profile = _scores(report, {key for key, _ in chosen})
-    lines = [f"{wanted}: {len({key for key, _ in chosen})} cells, verdict of the lineage {report.verdict.title}"]
-    found: Scored = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for key, node in sorted(chosen, key=lambda item: (item[0], item[1].identity["first"])):
+    # Of an artifact that compares a study with one beside it, each has the cell.
+    order = sorted((str(node.identity.get("study")), key, node.identity["first"], node.path) for key, node in chosen)
+    lines = [f"{wanted}: {len({place[:2] for place in order})} cells, verdict of the lineage {report.verdict.title}"]
+    found: dict[str, Scored] = {
+        study: defaultdict(lambda: defaultdict(lambda: defaultdict(list))) for study, *_ in order
+    }
+    for study, key, _, path in order:
+        node = report.graph[path]
         lines += ["", f"{'/'.join(key)}  sessions {node.identity['first']} to {node.identity['stop'] - 1}, {node.path}"]
         if node.verdict is not Verdict.OK:
             lines += [f"  {verdict.title}: {reason}" for verdict, reason in node.findings]
         for record in _answers(report, node):
-            score = scores.get((*key, record["session"], record["turn"]))
+            score = scores.get((study, *key, record["session"], record["turn"]))
             if score is not None:
                 # Where requests do not see each other, all of them count alike; else each turn does.
                 turn = record["turn"] if key[3] == "multi_turn" else 0
-                found[key[2]][record["subtask"]][turn].append(score)
+                found[study][key[2]][record["subtask"]][turn].append(score)
             lines += _said(record, score)
-    lines += ["", *_sum(found, scores, profile, categories)]
+    for study, own in found.items():
+        lines += ["", *([f"study {study}"] if len(found) > 1 else []), *_sum(own, scores, profile, categories)]
     return printable("\n".join(lines))
 
 
@@ -82,7 +88,7 @@ def _scores(report: Report, keys: set[tuple[str, ...]]) -> tuple[dict[Turn, floa
         import pyarrow.parquet as parquet
     except ImportError:
         return {}, profile
-    names = ["model", "method", "task", "mode", "session", "turn", f"score_{profile}"]
+    names = ["study", "model", "method", "task", "mode", "session", "turn", f"score_{profile}"]
     found: dict[Turn, float] = {}
     for node in report.graph.values():
         if node.kind != "scores":
@@ -93,8 +99,8 @@ def _scores(report: Report, keys: set[tuple[str, ...]]) -> tuple[dict[Turn, floa
             continue  # the audit has said that it is missing or damaged
         for row in rows:
             values = tuple(row.values())
-            if values[:4] in keys and values[-1] is not None:
-                found[values[:6]] = values[-1]
+            if values[1:5] in keys and values[-1] is not None:
+                found[values[:7]] = values[-1]
     return found, profile
 
 

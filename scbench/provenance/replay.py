@@ -18,6 +18,7 @@ from scbench.provenance.audit import Report
 from scbench.provenance.checks import cell_key
 from scbench.provenance.graph import Node
 from scbench.provenance.verdicts import Verdict
+from scbench.quirked import computer_of
 from scbench.sessions import read_sessions
 from scbench.study import read_study
 
@@ -75,7 +76,7 @@ def _replay(report: Report, number: int, say: Callable[[str], None]) -> None:
             by_cell[Cell(model, rows[label], task, node.identity["fields"]["mode"]).id] = node
         cells = [Cell(model, rows[label], task, mode) for _, label, _, mode in by_cell]
         if (study_name, model_name) not in computers:
-            computers[study_name, model_name] = Computer(study, model)
+            computers[study_name, model_name] = computer_of(study, model)
             say(_machine(nodes[0], cellkey.machine(study)))
         different = 0
         for cell, computed, _ in computers[study_name, model_name].compute(session, cells):

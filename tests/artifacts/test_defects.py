@@ -7,10 +7,19 @@ import pytest
 from scipy import stats as reference
 
 from scbench.artifacts import defects
+from scbench.artifacts.asked import Asked, read_asked
+from scbench.artifacts.board import read_board
 from scbench.artifacts.stamp import make_stamp
-from scbench.quirks import OF_METRICS, SPECIAL_TOKENS
+from scbench.errors import UserError
+from scbench.quirks import OF_METRICS, OF_PROMPTS, SPECIAL_TOKENS
+from scbench.study import load_study, quirk_twins
 from scbench.tasks import TASKS
+from tests.artifacts.conftest import study_config
 from tests.artifacts.tex_check import check_table, compile_table
+
+
+def framed(source, board):
+    return defects.frame(source if isinstance(source, Asked) else Asked(source), board)
 
 
 def with_quirk(scores, name, task, value, where=None):
@@ -20,8 +29,8 @@ def with_quirk(scores, name, task, value, where=None):
     return scores.assign(score_quirks=scores["score_quirks"].mask(own, json.dumps({name: value})))
 
 
-def written(scores, board, directory):
-    frame = defects.frame(scores, board)
+def written(source, board, directory):
+    frame = framed(source, board)
     tex, twin = defects.write(frame, board, make_stamp("defects", board, "0" * 64), directory / "defects")
     assert len(pd.read_csv(twin)) == len(frame)
     return frame, tex.read_text()
@@ -30,7 +39,7 @@ def written(scores, board, directory):
 @pytest.fixture(scope="module")
 def plain(scores, board):
     """The frame of scores in which no quirk of a metric changes anything."""
-    return defects.frame(scores, board)
+    return framed(scores, board)
 
 
 def row(frame, quirk, task, mode="multi_turn", method=""):
@@ -62,11 +71,12 @@ def test_a_quirk_that_changes_nothing_is_said_to_and_has_no_interval(scores, boa
     assert (found["change"], found["changed_turns"]) == (0, 0) and math.isnan(found["low"])
     check_table(tex)
     assert "Measured, and no score of this study changes: B3, " in tex
-    assert "need a run with prompts: compat" in tex and "B4, Every follow-up" in tex
+    assert "this study does not ask anew (prompt\\_quirks): B4, Every follow-up" in tex
+    assert "nothing switches them on alone (B15: prompts: compat has it; B16: no profile): B15, Contexts" in tex
 
 
 def test_every_quirk_has_rows_for_the_tasks_that_it_can_touch(plain):
-    touched = plain[plain["measured"]].groupby("quirk")["task"].agg(set)
+    touched = plain[plain["how"] != ""].groupby("quirk")["task"].agg(set)
     assert touched["characters"] == {"zh_qa", "icl_manyshot"}
     assert touched["first_digits"] == {"mix_sum_niah"} and touched["field_names"] == {"retr_kv", "mix_repoqa_kv"}
     assert set(touched.index) == {q.name for q in (*OF_METRICS, SPECIAL_TOKENS)} | {
@@ -95,14 +105,14 @@ def test_turns_behind_the_fifth_are_lost_where_the_first_session_has_them(scores
     board = make_board(tasks=["math_find"])
     scores = scores[scores["task"] == "math_find"]
     sixth = scores[(scores["task"] == "math_find") & (scores["turn"] == 5)].assign(turn=6, score_strict=0.0)
-    frame = defects.frame(pd.concat([scores, sixth]), board)
+    frame = framed(pd.concat([scores, sixth]), board)
     found = row(frame, "turn_cap", "math_find", method="full")
     own = scores[(scores["task"] == "math_find") & (scores["method"] == "full") & (scores["mode"] == "multi_turn")]
     assert found["with_quirk"] == pytest.approx(100 * own["score_strict"].mean())
     assert found["strict"] == pytest.approx(100 * own["score_strict"].mean() * 5 / 6)
     assert found["changed_turns"] == 6
     later = sixth[sixth["session"] != sixth["session"].min()]
-    assert row(defects.frame(pd.concat([scores, later]), board), "turn_cap", "math_find")["changed_turns"] == 0
+    assert row(framed(pd.concat([scores, later]), board), "turn_cap", "math_find")["changed_turns"] == 0
 
 
 def test_what_is_missing_is_named_and_never_counted_as_zero(scores, make_board, tmp_path):
@@ -168,3 +178,64 @@ def test_it_compiles(scores, board, tmp_path):
     _, tex = written(with_quirk(scores, "special_tokens", "en_sum", 0.5), board, tmp_path)
     check_table(tex)
     assert "Overfull" not in compile_table(tex, tmp_path)
+
+
+ANEW = {"tasks": ["retr_kv", "math_find"], "prompt_quirks": 4}
+
+
+@pytest.fixture
+def asked(make_scores, tmp_path):
+    """A study that asks anew, and its score files; without the first session's turns, every other answer is wrong."""
+    study = load_study(study_config(**ANEW), "study.json")
+    files = {}
+    for own in (study, *quirk_twins(study)):
+        scores = make_scores(read_board(own))
+        if own is not study:
+            wrong = (scores["turn"] % 2 == 1) & ~scores["session"].str.endswith("-0000")
+            scores = scores.assign(score_strict=scores["score_strict"].mask(wrong, 0.0))
+        for method, part in scores.groupby("method"):
+            files[own.name, method] = tmp_path / f"{own.name}-{method}.parquet"
+            part.to_parquet(files[own.name, method])
+    return study, files
+
+
+def test_asking_anew_is_compared_on_the_same_sessions_and_cells(asked, tmp_path):
+    study, files = asked
+    source = read_asked(files.values(), study)
+    frame, tex = written(source, read_board(study), tmp_path)
+    own = frame[(frame["how"] == "asked anew") & (frame["method"] == "")]
+    assert set(zip(own["quirk"], own["task"], own["mode"], strict=True)) == {
+        ("last_target", "math_find", "multi_turn"),
+        ("first_question", "math_find", "multi_request"),
+        *(("two_begins", task, mode) for task in ANEW["tasks"] for mode in ("multi_turn", "multi_request")),
+    }
+    assert (own["sessions"] == 4).all() and (own["turns"] == 20).all()
+    (anew,) = [found for found in source.anew if found.quirk.name == "last_target"]
+    before = source.scores[(source.scores["method"] == "full") & (source.scores["task"] == "math_find")]
+    both = before.merge(anew.scores, on=["mode", "session", "turn"], suffixes=("", "_anew"))
+    found = row(frame, "last_target", "math_find")
+    assert found["strict"] == pytest.approx(100 * both["score_strict"].mean())
+    assert found["with_quirk"] == pytest.approx(100 * both["score_strict_anew"].mean())
+    assert found["changed_turns"] == (both["score_strict"] != both["score_strict_anew"]).sum() > 0
+    check_table(tex)
+    assert "B4, B5, B14: answers of full attention alone, asked anew with the quirk on 4 sessions a task" in tex
+    assert "does not ask anew (prompt\\_quirks): B11, Golden" in tex
+    assert set(own["quirk"]) <= {quirk.name for quirk in OF_PROMPTS}
+
+
+def test_what_was_not_asked_anew_yet_is_named(asked, tmp_path):
+    study, files = asked
+    own = {name: path for name, path in files.items() if name[0] != "fake-prompts-2"}
+    half = pd.read_parquet(own["fake-prompts-1", "full"])
+    half[half["session"].str.endswith("-0001")].to_parquet(own["fake-prompts-1", "full"])
+    frame, tex = written(read_asked(own.values(), study), read_board(study), tmp_path)
+    assert row(frame, "last_target", "math_find")["sessions"] == 1
+    assert np.isnan(row(frame, "two_begins", "retr_kv")["strict"])
+    assert "Missing or incomplete: Math.Find (multi-turn) of Full attention asked anew (B4)." in tex
+    assert "Full attention asked anew (B14)." in tex and "B14, A prompt begins" not in tex
+
+
+def test_scores_of_another_study_are_refused(asked):
+    _, files = asked
+    with pytest.raises(UserError, match=r"study fake-prompts-1, .*it is not in the study fake;"):
+        read_asked(files.values(), load_study(study_config(**(ANEW | {"prompt_quirks": False})), "study.json"))

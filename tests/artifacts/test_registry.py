@@ -33,7 +33,7 @@ def test_every_artifact_says_its_kind_its_files_and_its_source(found):
         assert found.name.startswith(found.kind)
     files = {"table": (".tex", ".csv"), "figure": (".pdf", ".png", ".csv"), "report": (".md", ".json")}
     assert found.suffixes == files[found.kind]
-    assert found.needs in ("scores", "answers", "histories", "sessions", "attention", "registry")
+    assert found.needs in ("scores", "answers", "histories", "asked", "sessions", "attention", "registry")
 
 
 def of(needs):
@@ -85,7 +85,7 @@ def test_an_edited_template_changes_the_digest_of_its_table_alone(tmp_path, monk
     ("edited", "expected"),
     [
         ("scbench.prompts", of("sessions")),
-        ("scbench.stats", (of("scores") | of("histories")) - {"budgets"}),
+        ("scbench.stats", (of("scores") | of("histories") | of("asked")) - {"budgets"}),
         ("scbench.plan", set()),
     ],
 )

@@ -302,6 +302,18 @@ def test_an_edit_reruns_what_depends_on_it(undisturbed: Clone, edit: str):
         assert jobs["offer_figure3"] == 1
 
 
+def test_a_further_model_with_some_of_the_rows_is_all_that_is_left_to_compute(undisturbed: Clone):
+    further = STUDY | {"models": ["minilm", {"name": "minilm_l", "methods": ["full"]}]}
+    undisturbed.write_study("further.yaml", further)
+    assert undisturbed.jobs("figures/table4.tex", study="further.yaml") == {
+        "check_baseline_minilm_l": 1,
+        "infer_minilm_l-000": 1,
+        "score": 2,
+        "make_table4": 1,
+        "offer_table4": 1,
+    }
+
+
 def test_one_job_a_cell_takes_all_from_the_store_and_an_edit_of_snapkv_reruns_its_cells_alone(undisturbed: Clone):
     cells = STUDY | {"tasks": ["retr_kv"], "execution": STUDY["execution"] | {"granularity": "cell"}}
     undisturbed.write_study("cells.yaml", cells)
@@ -392,6 +404,7 @@ def test_the_papers_study_is_planned_in_seconds(fresh: Clone, arguments: tuple[s
     assert not any(name.startswith("check_baseline") for name in jobs)
     assert jobs["total"] < 400
     assert len(re.findall("planned but not available yet", output)) == 1
+    assert output.splitlines()[-1].startswith("This plan cannot run yet, for want of pinned files of ")
     assert seconds <= 15
 
 

@@ -263,6 +263,13 @@ def test_cells_of_one_table_from_different_environments_are_mixed(project: Proje
     assert any("machine.device" in reason for reason in reasons)
 
 
+def test_other_prompts_within_a_study_are_mixed(project: Project):
+    project.cell("snapkv", "retr_kv", "multi_turn", prompts="compat")
+    project.finish()
+    reasons = [reason for verdict, _, reason in findings(project.audit()) if verdict == "MIXED"]
+    assert len(reasons) == 1 and "prompts of tiny: clean in 7, compat in 1" in reasons[0]
+
+
 def test_another_lock_alone_is_mixed_too(project: Project):
     project.lock = "f" * 64
     project.cell("snapkv", "retr_kv", "multi_turn")

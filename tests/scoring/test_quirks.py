@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scbench.places import ROOT
-from scbench.quirks import OF_METRICS, SPECIAL_TOKENS
+from scbench.quirks import OF_METRICS, OF_PROMPTS, SPECIAL_TOKENS
 from scbench.scoring import METRICS, quirks_of, score_turn, score_with
 
 CODE = "def total(prices, rate):\n    net = sum(prices)\n    return net + net * rate"
@@ -72,7 +72,7 @@ def test_a_quirk_names_the_tasks_whose_metrics_know_it():
 def test_the_documentation_describes_every_defect_once_and_names_every_quirk():
     text = (ROOT / "docs" / "defects.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| (B\d+) \|", text, re.M) == [f"B{number}" for number in range(1, 27)]
-    for quirk in (*OF_METRICS, SPECIAL_TOKENS):
+    for quirk in (*OF_METRICS, *OF_PROMPTS, SPECIAL_TOKENS):
         rows = [line for line in text.splitlines() if f"`{quirk.name}`" in line]
         assert len(rows) == 1 and (not quirk.defect or rows[0].startswith(f"| {quirk.defect} |")), quirk.name
 

@@ -66,6 +66,6 @@ def test_the_dry_run(tmp_path: Path):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.returncode == 0, output
     assert f"{CELLS} cells" in output
-    # Of the processor; a machine that is busy takes up to half as many again as an idle one.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 1.5 * 60
+    # Of the processor, as a machine that is busy makes every process wait.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 60
     assert after.ru_maxrss <= 2 * 1024 * 1024
