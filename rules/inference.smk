@@ -26,8 +26,9 @@ for plan, shard in [(plan, shard) for plan in PLANS for shard in plan.shards]:
             config=places.study_file(plan.study.name),
             shard=shard.name,
             digest=lambda wildcards, plan=plan, shard=shard: shard_digest(plan, shard),
-            # A job that waited while the code was edited is not the one that was planned.
-            code=code_of(plan.study, shard, ROW_CODE),
+            # A job that waited while the code was edited is not the one that was planned (on a cluster it is planned
+            # anew as it starts). Not asked where --sdm may bring another Python, which has digests of its own.
+            code="" if DEPLOYED else code_of(plan.study, shard, ROW_CODE),
         shell:
-            "python -m scripts.infer --config {params.config:q} --shard {params.shard:q} --code {params.code} "
+            "python -m scripts.infer --config {params.config:q} --shard {params.shard:q} --code={params.code} "
             "> {log:q} 2>&1"

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from scbench import codedigest, trainkey
-from scbench.cellkey import prompt_limit
+from scbench.cellkey import QUIRK_MODULES, prompt_limit
 from scbench.costs import session_seconds
 from scbench.engines import CORE_MODULES
 from scbench.errors import UserError
@@ -38,7 +38,7 @@ PAIR = re.compile(r'"[^"\n]+": "[^"\n]+"')
 DIGITS = 6
 
 LIBRARIES = ("torch", "transformers", "tokenizers")
-CODE = ("scbench.attention", "scbench.quirked", "scripts.record_attention", *CORE_MODULES, *Full.modules)
+CODE = ("scbench.attention", "scripts.record_attention", *QUIRK_MODULES, *CORE_MODULES, *Full.modules)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The key of a cell: sha256 of everything that decides its results, so that equal keys mean equal results.
 
-Session digests are not in the key: the store holds one entry a (key, session). Nothing here loads a model or imports a
-deep-learning library, so that a job knows what is missing before it loads weights.
+The exception is a session that a GPU's memory did not suffice for, computed in smaller passes than the key says
+(`scbench.compute.Computer`). Session digests are not in the key: the store holds one entry a (key, session). Nothing
+here loads a model or imports a deep-learning library, so that a job knows what is missing before it loads weights.
 """
 
 import platform

@@ -108,7 +108,18 @@ def _read_source(source: bytes) -> tuple[str, tuple[tuple[int, str, tuple[str, .
         ):
             # A body of nothing but its docstring stays a body.
             node.body = node.body[1:] or [ast.Pass()]
-    return digest_text(ast.dump(tree)), tuple(imported)
+    return digest_text(_text(tree)), tuple(imported)
+
+
+def _text(value: Any) -> str:
+    """`ast.dump`, the same under every version of Python: fields that newer ones add are empty for older code."""
+    if isinstance(value, ast.JoinedStr):  # Python 3.12 ends some with an empty piece
+        value = ast.JoinedStr([piece for piece in value.values if getattr(piece, "value", None) != ""])
+    if isinstance(value, ast.AST):
+        fields = ((name, getattr(value, name)) for name in value._fields)
+        held = [f"{name}={_text(field)}" for name, field in fields if field is not None and field != []]
+        return f"{type(value).__name__}({', '.join(held)})"
+    return f"[{', '.join(map(_text, value))}]" if isinstance(value, list) else repr(value)
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:

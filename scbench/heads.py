@@ -8,6 +8,7 @@ import atexit
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,24 +59,26 @@ def begin(study: str, retries: int, shows: bool) -> None:
 
     Raises UserError where it would write figures/ while a run of another study does.
     """
-    for other in living():
-        if shows and other.shows and other.study != study:
-            raise UserError(
-                f"figures/: a run of the study {other.study} ({other.owner}) writes there, and this one of {study} "
-                f"would replace its tables; wait for it to end, or ask for files of this study alone, such as "
-                f"results/{study}/artifacts/table4.tex"
-            )
     leases = Leases(DIRECTORY)  # for their heartbeat
     head = Head(study, leases.owner, time.time(), retries, shows)
-    with writing(DIRECTORY):
-        for other in _shown():
-            if other.owner.is_dead():  # killed: it could not clear up
-                other.file.unlink(missing_ok=True)
-                other.heartbeat.unlink(missing_ok=True)
-        leases.__enter__()
-        write_atomically(head.file, canonical_json(asdict(head)))
-    atexit.register(leases.__exit__)
-    atexit.register(head.file.unlink, missing_ok=True)
+    with ExitStack() as shown:
+        with writing(DIRECTORY):
+            for other in _shown():
+                if other.owner.is_dead():  # killed: it could not clear up
+                    other.file.unlink(missing_ok=True)
+                    other.heartbeat.unlink(missing_ok=True)
+            shown.enter_context(leases)
+            shown.callback(head.file.unlink, missing_ok=True)
+            write_atomically(head.file, canonical_json(asdict(head)))
+        # Only now: of two that begin at once, each sees the other, or one does.
+        for other in living():
+            if shows and other.shows and other.study != study:
+                raise UserError(
+                    f"figures/: a run of the study {other.study} ({other.owner}) writes there, and this one of {study} "
+                    f"would replace its tables; wait for it to end, or ask for files of this study alone, such as "
+                    f"results/{study}/artifacts/table4.tex"
+                )
+        atexit.register(shown.pop_all().close)
 
 
 def _shown() -> Iterator[Head]:

@@ -78,7 +78,9 @@ class Standing:
         if cell.id not in self._today:
             self._today[cell.id] = _decided(cellkey.fields(self._study, replace(cell, model=model)))
         then = _decided(sidecar["identity"]["fields"])
-        changed = [entry["path"] for entry in sidecar["inputs"] if self._digest(entry["path"]) != entry["sha256"]]
+        # Sessions that were deleted are no others: the study, which decides them, would make the same again.
+        digests = {entry["path"]: (None, entry["sha256"]) for entry in sidecar["inputs"]}
+        changed = [path for path, known in digests.items() if self._digest(path) not in known]
         return changed + _differences(then, self._today[cell.id], sidecar["observation"]["code"])
 
     def _sidecar(self, path: str) -> dict[str, Any] | None:

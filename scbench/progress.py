@@ -32,9 +32,10 @@ class Progress:
         self.path = Path(path)
         self.title = title
         self.done = self.from_store = self.total = 0
-        self.facts: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
-        self.facts["started"] = start_time(os.getpid())
         before = read_state(self.path)
+        # What a run before this one said of itself holds until this one says it anew.
+        self.facts: dict[str, Any] = before | {"host": socket.gethostname(), "pid": os.getpid()}
+        self.facts["started"] = start_time(os.getpid())
         self.facts["earlier"] = before.get("earlier", 0.0) + before.get("seconds", 0.0)
         self.facts["starts"] = [*before.get("starts", ()), time.time()][-MOST_STARTS:]
         self._clock = clock
@@ -96,7 +97,7 @@ class Progress:
             self._written = now
             state = {"done": self.done, "total": self.total, "from_store": self.from_store, "seconds": self.seconds}
             with writing(self.path):
-                write_atomically(self.path, canonical_json(state | self.facts))
+                write_atomically(self.path, canonical_json(self.facts | state))
         if self._bars:
             note = f"{self.from_store} from the store"
             self._bars.update(self._bars.task_ids[0], completed=self.done, total=self.total or None, note=note)

@@ -47,4 +47,4 @@ class Observation:
     prompt_seconds: float
     decode_seconds: float
     device: str
-    prefill_chunk: int | None = None  # tokens of a pass over the first prompt, at most; None where none was cut
+    prefill_chunk: int | None = None  # what a pass over a first prompt could have, of engines that cut it

@@ -502,7 +502,8 @@ def _check_quirks(study: Study) -> None:
     if not any(row.method == ITSELF and row.with_context for row in study.rows(study.models[0])):
         raise UserError(
             f"{study.origin}: prompt_quirks: {study.prompt_quirks} compares answers of full attention, which "
-            f"{study.models[0].name} does not run here; add it to methods (full: {{}}), or set prompt_quirks: false"
+            f"{study.models[0].name} does not run here; add it to methods (full: {{}}) and to those that the model's "
+            "entry names, if any, or set prompt_quirks: false"
         )
 
 

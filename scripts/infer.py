@@ -30,20 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     study = read_study(options.config)
     shard = make_plan(study).shard(options.shard)
-    if options.code and options.code != code_of(study, shard):
-        raise UserError(
-            f"{shard.name}: the code changed since this job was planned; run the same command again, which plans anew "
-            "(of what is finished, nothing that still counts is computed again)"
-        )
-    shard = shard.on(shard.model.found())
 
-    def start() -> Computing:
-        # The deep-learning libraries take seconds to import; a job that finds everything in the store does without.
-        from scbench.engines.parallel import start_computer
-
-        return start_computer(study, shard.model)
-
+    # From here on, so that a start that is refused counts as one of those that a run makes (`scbench.status`).
     with Progress(places.progress_file(study.name, shard.name), shard.name) as progress:
+        if options.code and options.code != code_of(study, shard):
+            raise UserError(
+                f"{shard.name}: the code changed since this job was planned; run the same command again, which plans "
+                "anew (of what is finished, nothing that still counts is computed again)"
+            )
+        shard = shard.on(shard.model.found())
+
+        def start() -> Computing:
+            # The deep-learning libraries take seconds to import; a job that finds everything in the store does without.
+            from scbench.engines.parallel import start_computer
+
+            return start_computer(study, shard.model)
+
         summary = ShardRun(study, shard, start, progress).run()
     computed = summary.total - summary.from_store
     print(f"{shard.name}: {summary.total} sessions in cells, {summary.from_store} from the store, {computed} computed")

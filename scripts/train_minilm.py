@@ -45,7 +45,7 @@ def count_processes(given: int | None, recipe: Recipe, device: str) -> int:
         if given is not None and given > 1:
             raise UserError(f"--processes {given}: several share a step on a CPU alone; leave it out on {device}")
         return 1
-    return given or min(os.cpu_count() or 1, *map(recipe.documents_per_step, recipe.stages))
+    return given or min(len(os.sched_getaffinity(0)), *map(recipe.documents_per_step, recipe.stages))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--processes",
         type=int,
-        help="processes that share each step, on a CPU (default: one a core); other weights"
+        help="processes that share each step, on a CPU (default: one a core); another number, other weights"
         " for another number, by rounding",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
+    if options.threads < 1:
+        raise UserError(f"--threads {options.threads}: give 1 or more")
     torch.set_num_threads(options.threads)
     recipe = read_recipe(options.recipe)
     if options.seed is not None:

@@ -1,5 +1,6 @@
 """A digest of code changes with what the code does, and with nothing else."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -63,6 +64,26 @@ def test_an_edit_that_does_nothing_changes_nothing(repository: Path, edited: str
 )
 def test_an_edit_that_does_something_changes_the_digest(repository: Path, edited: str):
     assert digest_of(repository, edited) != digest_of(repository, SOURCE)
+
+
+def test_what_another_version_of_python_adds_to_a_tree_changes_nothing(repository: Path, monkeypatch):
+    source = 'def area(radius: float) -> tuple:\n    return f"{radius!r}", "", [], None\n'
+    before = digest_of(repository, source)
+    parse = ast.parse
+
+    def newer(source: bytes) -> ast.Module:
+        tree = parse(source)
+        function = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+        function._fields = (*function._fields, "type_params")
+        function.type_params = []
+        next(node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)).values.append(ast.Constant(""))
+        return tree
+
+    monkeypatch.setattr(ast, "parse", newer)
+    codedigest._read_source.cache_clear()
+    assert digest_of(repository, source) == before
+    codedigest._read_source.cache_clear()
+    assert digest_of(repository, source.replace('""', '"", ""')) != before
 
 
 def test_a_body_of_nothing_but_a_docstring_stays_a_body(repository: Path):

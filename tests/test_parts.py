@@ -10,7 +10,7 @@ from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
 from scbench.parts import Standing, check_parts, code_of
 from scbench.plan import Cell, Part
-from scbench.progress import Progress
+from scbench.progress import Progress, read_state
 from scbench.sessions import Session, write_sessions
 from scbench.shard import ShardRun
 from scripts import infer, score
@@ -77,6 +77,8 @@ def test_other_settings_and_other_sessions_make_results_old(here: Path):
     changed[1] = Session("retr_kv", "retr_kv-1", "another context", changed[1].turns)
     write_sessions(places.sessions_file("smoke", "retr_kv"), changed)
     assert Standing(plan_of().study).told(written()).endswith("changed: results/smoke/sessions/retr_kv.parquet")
+    Path(places.sessions_file("smoke", "retr_kv")).unlink()
+    assert all(map(Standing(plan_of().study).holds, written()))
 
 
 def test_libraries_of_another_machine_make_nothing_old(here: Path, monkeypatch: pytest.MonkeyPatch):
@@ -159,9 +161,13 @@ def test_code_that_is_edited_before_it_is_loaded_computes_nothing(here: Path, ed
 def test_a_job_does_not_start_by_other_code_than_it_was_planned_by(here: Path, edit: Callable):
     write_atomically("study.json", canonical_json(plan_of().study.resolved()))
     planned = code_of(plan_of().study, plan_of().shards[0])
+    write_atomically(places.progress_file("smoke", "minilm-000"), canonical_json({"machine": "a machine"}))
     edit()
     forget()
     with pytest.raises(
         UserError, match=r"minilm-000: the code changed since this job was planned; run the same command"
     ):
         infer.main(["--config", "study.json", "--shard", "minilm-000", "--code", planned])
+    # It was a start all the same, of which a run makes only so many; what is known of the job stays.
+    state = read_state(places.progress_file("smoke", "minilm-000"))
+    assert len(state["starts"]) == 1 and state["machine"] == "a machine"

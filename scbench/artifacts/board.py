@@ -88,10 +88,15 @@ class Board:
 
     @property
     def groups(self) -> dict[str, tuple[Line, ...]]:
-        """Group -> its lines, one a model of `averaged`, in order of appearance."""
+        """Group -> its lines, one a model of `averaged`, in order of appearance.
+
+        The floor is that of models that the methods run on, not of one that is its own method where there are others.
+        """
         groups: dict[str, tuple[Line, ...]] = {}
+        alone = {line.model for line in self.lines if line.group == line.model}
+        with_methods = set(self.averaged) - alone or set(self.averaged)
         for line in self.lines:
-            if line.model in self.averaged:
+            if line.model in (with_methods if line.floor else self.averaged):
                 groups[line.group] = (*groups.get(line.group, ()), line)
         return groups
 

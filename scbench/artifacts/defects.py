@@ -55,7 +55,9 @@ ASKED_ANEW = (
 )
 NOT_ASKED = "Not measured, as what is asked changes and this study does not ask anew (prompt_quirks)"
 ALONE = "Not measured, as nothing switches them on alone (B15: prompts: compat has it; B16: no profile)"
-NOT_SEEN = "Measured, and no score of this study changes"
+NOT_SEEN = (
+    "Measured, and no score of this study changes (what it could still be on other sessions: the intervals of the csv)"
+)
 SCORED, AGGREGATED, ANEW = "scored anew", "aggregated anew", "asked anew"
 NUMBERS = ["strict", "with_quirk", "change", "low", "high", "sessions", "turns", "changed_turns"]
 COLUMNS = ["study", "defect", "quirk", "sentence", "how", "task", "mode", "model", "method", *NUMBERS, "missing"]
@@ -75,10 +77,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class Ground:
-    """Scored turns, of all or some cells of a study, that quirks change, and the lines that they are averaged over."""
+    """Scored turns, of all or some cells of a study, that quirks change, and their lines.
+
+    averaged: names of the models that averages are of, as `Board.averaged` says.
+    """
 
     scores: pd.DataFrame
     lines: tuple[Line, ...]
+    averaged: tuple[str, ...]
 
     @cached_property
     def samples(self) -> dict[tuple, Sample]:
@@ -92,13 +98,14 @@ class Ground:
 
 
 def frame(source: Asked, board: Board) -> pd.DataFrame:
-    """A row for each quirk, task that it can touch, mode and line (`method` empty: averaged over all but the floors).
+    """A row for each quirk, task that it can touch, mode and line that is no floor (`method` empty: averaged over those
+    of `Board.averaged`).
 
     strict, with_quirk: percent; change, low, high: points, the limits missing where no turn changes that was not asked
     anew; `how`: what was done to know, empty of the quirks that are not measured, which have one row each.
     """
     scores = source.scores.reset_index(drop=True)
-    ground = Ground(scores, tuple(line for line in board.lines if not line.floor))
+    ground = Ground(scores, tuple(line for line in board.lines if not line.floor), board.averaged)
     lacking = _lacking(scores, board)
     rows = []
     for effect in _effects(scores):
@@ -145,16 +152,17 @@ def _rows(effect: Effect, ground: Ground, cells: Mapping[tuple[str, str], str]) 
         keys = [(study, line.model, line.label, mode, task) for line in ground.lines]
         known = [key for key in keys if key in ground.samples and key in samples]
         about = _about(effect.quirk, effect.how) | {"task": task, "mode": mode, "missing": missing}
-        together = _change(known, ground, samples, counts)
+        together = _change([key for key in known if key[1] in ground.averaged], ground, samples, counts)
         if nets and known:
             together |= dict(zip(("change", "low", "high"), nets[known[0]], strict=True))
         yield about | {"model": "", "method": ""} | together
-        for key in known if together["changed_turns"] and not nets else ():
+        for key in known if any(key in counts for key in known) and not nets else ():
             yield about | {"model": key[1], "method": key[2]} | _change([key], ground, samples, counts)
 
 
 def _lacking(scores: pd.DataFrame, board: Board) -> dict[tuple[str, str], str]:
-    """(task, mode) -> the lines whose cell is missing or incomplete, floors aside."""
+    """(task, mode) -> the lines whose cell is missing or incomplete and lacks in the average."""
+    board = board.of(board.averaged)
     several = len({line.model for line in board.lines if not line.floor}) > 1
     lacking = defaultdict(list)
     for hole in holes(scores, board):
@@ -168,7 +176,7 @@ def _asked_anew(anew: Anew, scores: pd.DataFrame) -> tuple[Effect, Ground]:
     """What asking anew made of the turns that were asked both ways."""
     again = anew.scores[[*TURN, "score_strict"]].rename(columns={"score_strict": "again"})
     both = scores.merge(again, on=TURN)
-    return Effect(anew.quirk, ANEW, both["again"]), Ground(both, (anew.line,))
+    return Effect(anew.quirk, ANEW, both["again"]), Ground(both, (anew.line,), (anew.line.model,))
 
 
 def _nets(scores: pd.DataFrame, effect: Effect) -> dict[tuple, Interval]:

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Literal
 
-from scbench.artifacts.latex import Tex, escape
+from scbench.artifacts.latex import NO_LIGATURE, Tex, escape
 
 SHOWN = 240  # characters of an answer on a page
 CHUNK = 20  # characters after which a longer word may be broken or cut
@@ -143,4 +143,4 @@ def _glue(piece: Piece) -> str:
     """A space, or a place where a line may break; either keeps signs from a ligature."""
     if piece.space:
         return " "
-    return "{}" if piece.text[0] in _CLOSING else r"\allowbreak{}"
+    return NO_LIGATURE if piece.text[0] in _CLOSING else r"\allowbreak{}"

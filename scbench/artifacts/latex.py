@@ -63,6 +63,7 @@ _ACCENTS = {
     "\N{COMBINING MACRON}": r"\=",
 }
 _LIGATURE_HEADS, _LIGATURE_TAILS = set("-`'?!,"), set("-`',")
+NO_LIGATURE = r"{\kern0pt}"  # LuaTeX joins signs over an empty group
 
 
 class Tex(str):
@@ -80,7 +81,7 @@ def escape(text: str) -> Tex:
     previous = ""
     for character in text:
         if previous in _LIGATURE_HEADS and character in _LIGATURE_TAILS:
-            pieces.append("{}")
+            pieces.append(NO_LIGATURE)
         pieces.append(_escape_character(character))
         previous = character
     return Tex("".join(pieces))

@@ -44,7 +44,7 @@ PANELS = {"resident": "Resident KV", "read": "KV read per decoded token", "secon
 TIMED_MODE = "multi_turn"
 MARKS = (
     "Bars: 95 % intervals over sessions. The broad line joins what nothing beats in both respects. Markers that would "
-    "cover each other stand side by side."
+    "cover each other stand side by side, at the end of a thin line from their true place."
 )
 LEFT, GAP, NARROWEST, WIDEST, SIZE = 0.5, 0.3, 1.3, 2.6, 4.2  # inches, and points of a marker
 ABOVE, BELOW = 0.45, 0.5  # inches of a row of panels: its titles, its ticks and labels
@@ -204,6 +204,7 @@ def _scatter(axes: Axes, points: pd.DataFrame, cost: str, drawn: dict[str, Pen])
     for row, place in zip(known.to_dict("records"), places, strict=True):
         pen = drawn[row["method"]]
         axes.vlines(place, row["low"], row["high"], color=pen.color, linewidth=0.7, alpha=0.5, zorder=2)
+        axes.hlines(row["score"], row[cost], place, color=pen.color, linewidth=0.7, alpha=0.5, zorder=2)
         axes.plot(
             [place],
             [row["score"]],

@@ -42,7 +42,7 @@ from scbench.methods import find
 COLUMNS = ["study", "profile", "method", "title", "share", "mode", "column", "score", "low", "high", "missing"]
 BANDS = (
     "Bands and bars: 95 % intervals over sessions. The line across is full attention. Markers that would cover each "
-    "other stand side by side."
+    "other stand side by side, at the end of a thin line from their true place."
 )
 GAP, LEFT, NARROWEST, WIDEST = 0.3, 0.5, 0.9, 2.1  # inches
 TICK_SIZE = 7.5  # points
@@ -149,6 +149,7 @@ def _lines(axes: Axes, own: pd.DataFrame, kinds: Mapping[str, str], drawn: Mappi
         pen, line = drawn[method], group.sort_values("share")
         axes.fill_between(line["place"], line["low"], line["high"], color=pen.color, alpha=0.10, linewidth=0)
         axes.vlines(line["place"], line["low"], line["high"], color=pen.color, linewidth=0.7, alpha=0.5)
+        axes.hlines(line["score"], line["share"], line["place"], color=pen.color, linewidth=0.7, alpha=0.5)
         how = {"color": pen.color, "linestyle": pen.linestyle, "linewidth": pen.width}
         axes.plot(line["place"], line["score"], marker=pen.marker, markeredgewidth=0, alpha=0.85, **how)
     # Powers of two lie at most this far from any budget.

@@ -37,7 +37,7 @@ Accuracy = dict[str, dict[str, float]]
 class Crew:
     """Works on `model` in `processes` processes, this one among them; the others end with it or at `close`.
 
-    Raises UserError, from any method, where one of them was ended.
+    Raises UserError where there is no shared memory for them and, from any method, where one of them was ended.
     """
 
     def __init__(self, model: MiniLlama, stream: DocumentStream, processes: int) -> None:
@@ -48,11 +48,17 @@ class Crew:
         self._gradients: list[list[Tensor]] = []
         if processes == 1:
             return
-        model.share_memory()
+        try:
+            model.share_memory()
+            for _ in range(1, processes):
+                self._gradients.append([torch.zeros_like(one).share_memory_() for one in model.parameters()])
+        except RuntimeError as error:
+            raise UserError(
+                f"--processes {processes}: no shared memory for the gradients of so many ({error}); give fewer, or a "
+                "larger /dev/shm (in Docker: --shm-size), or allow more open files (ulimit -n)"
+            ) from error
         self._builder = Builder(stream)
-        for number in range(2, processes + 1):
-            gradients = [torch.zeros_like(parameter).share_memory_() for parameter in model.parameters()]
-            self._gradients.append(gradients)
+        for number, gradients in enumerate(self._gradients, start=2):
             self._helpers.append(Helper(f"training process {number}", work, model, gradients))
 
     def batch(self, stage: int, step: int) -> list[Document]:
@@ -194,7 +200,7 @@ class Helper:
         """Its next answer; raises UserError where the process failed with one, or where it has ended."""
         try:
             answer = self._connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # OSError where it was ended amid an answer
             self._process.join()
             code = self._process.exitcode
             how = (

@@ -53,6 +53,7 @@ class Trainer:
         self._crew: Crew | None = None
         self.progress = {
             "recipes": [recipe.digest],
+            "processes": [processes],
             "stage": recipe.stages[0].name,
             "stage_step": 0,
             "stage_ended": False,
@@ -70,12 +71,18 @@ class Trainer:
         return self.directory / "checkpoint.safetensors"
 
     def resume(self) -> None:
-        """Load the directory's checkpoint. A recipe that changed since is allowed, and listed in the report."""
+        """Load the directory's checkpoint.
+
+        A recipe or a number of processes that changed since is allowed, and listed in the report.
+        """
         for name in read_progress(self.checkpoint).get("deepened", ()):
             self._deepen(self.recipe.stages[self._number(name)])
-        self.progress = {"deepened": []} | read_checkpoint(self.checkpoint, self.model, self.optimizers)
+        older = {"deepened": [], "processes": [1]}
+        self.progress = older | read_checkpoint(self.checkpoint, self.model, self.optimizers)
         if self.progress["recipes"][-1] != self.recipe.digest:
             self.progress["recipes"].append(self.recipe.digest)
+        if self.progress["processes"][-1] != self.processes:
+            self.progress["processes"].append(self.processes)
         self._stage_number()
 
     def _stage_number(self) -> int:
@@ -227,7 +234,7 @@ class Trainer:
             "builder_seconds": round(self.progress["builder_seconds"], 1),
             "finished": self.progress["finished"],
             "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine(),
-            "processes": self.processes,
+            "processes": self.progress["processes"],
             "threads": torch.get_num_threads(),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("torch", "transformers", "tokenizers", "safetensors")},

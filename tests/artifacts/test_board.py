@@ -100,3 +100,11 @@ def test_a_reader_is_told_that_requests_were_query_aware(make_board):
     assert make_board().caveats == ()
     assert "question was encoded together with the context" in make_board(query_aware=True).caveats[0]
     assert make_board(query_aware=True, modes=["multi_turn"]).caveats == ()
+
+
+def test_the_floor_of_a_model_that_is_its_own_method_is_no_part_of_the_others_average(make_board):
+    board = make_board(models=["llama_3_1_8b", "jamba"])
+    assert {line.model for line in board.lines if line.floor} == {"llama_3_1_8b", "jamba"}
+    assert [line.model for line in board.groups["no_context"]] == ["llama_3_1_8b"]
+    alone = make_board(models=["jamba"])
+    assert [line.model for line in alone.groups["no_context"]] == ["jamba"]

@@ -70,7 +70,7 @@ def test_a_quirk_that_changes_nothing_is_said_to_and_has_no_interval(scores, boa
     found = row(frame, "choice_parser", "en_multichoice")
     assert (found["change"], found["changed_turns"]) == (0, 0) and math.isnan(found["low"])
     check_table(tex)
-    assert "Measured, and no score of this study changes: B3, " in tex
+    assert "intervals of the csv): B3, " in tex
     assert "this study does not ask anew (prompt\\_quirks): B4, Every follow-up" in tex
     assert "nothing switches them on alone (B15: prompts: compat has it; B16: no profile): B15, Contexts" in tex
 

@@ -22,7 +22,7 @@ def test_escaped_text_is_printable_ascii_on_one_line(text):
 @example(NASTY)
 def test_escaped_text_has_no_active_character(text):
     bare = re.sub(r"\\[\\{}$&#%_^~]", "", escape(text))  # escaped characters
-    bare = re.sub(r"\\text[a-z]+\{\}", "", bare)
+    bare = re.sub(r"\\text[a-z]+\{\}|\{\\kern0pt\}", "", bare)
     assert not re.search(r"[$&#%_^]", bare)
     assert "\\" not in bare
 
@@ -45,8 +45,8 @@ def test_braces_are_balanced(text):
         ("50% & more", r"50\% \& more"),
         ("\\input{x}", r"\textbackslash{}input\{x\}"),
         ("#1 $x$ ^ ~", r"\#1 \$x\$ \textasciicircum{} \textasciitilde{}"),
-        ("--", "-{}-"),
-        ("?`", "?{}`"),
+        ("--", r"-{\kern0pt}-"),
+        ("?`", r"?{\kern0pt}`"),
         ("[1]*", "{[}1{]}{*}"),
         ("a\nb", "a b"),
         ("é", r"\'{e}"),

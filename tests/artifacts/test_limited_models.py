@@ -6,7 +6,8 @@ from functools import cache
 import pandas as pd
 import pytest
 
-from scbench.artifacts import claims
+from scbench.artifacts import claims, defects
+from scbench.artifacts.asked import Asked
 from scbench.artifacts.board import NONE_WHOLE, SOME_METHODS, read_board
 from scbench.artifacts.stamp import make_stamp
 from scbench.study import load_study
@@ -72,6 +73,15 @@ def test_an_average_over_models_is_of_those_that_ran_every_method(name):
     pd.testing.assert_frame_equal(
         module.frame(scores_of(*SECOND), board_of(*SECOND)), module.frame(first, board_of(None))
     )
+
+
+def test_effects_of_quirks_are_averaged_over_the_same_models_and_shown_of_every_row():
+    found = defects.frame(Asked(scores_of(*SECOND)), board_of(*SECOND))
+    alone = defects.frame(Asked(scores_of(*SECOND).query("model == 'minilm'")), board_of(None))
+    own = found[found["model"] != "minilm_l"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own, alone)
+    rows = found.query("quirk == 'compat' and model == 'minilm_l'")
+    assert set(rows["method"]) == set(SOME) and (rows["changed_turns"] > 0).any()
 
 
 def test_a_reader_is_told_who_is_not_averaged():

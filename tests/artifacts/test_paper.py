@@ -114,6 +114,7 @@ def test_tables_of_any_size_and_text_of_any_kind_fit_and_nothing_is_lost(pieces,
     assert {int(row) for row in re.findall(r"row (\d+)", text)} == set(range(150))
     assert "Table 11, continued." in text
     assert len(re.findall(r"case \d+", text)) == 12
+    assert "-- ---" in text and "\N{EN DASH}" not in text, "no sign of a text becomes another"
     assert "1" * 64 in text and "2" * 64 in text
     fonts = subprocess.run(["pdffonts", path], capture_output=True, text=True, check=True).stdout.splitlines()[2:]
     assert fonts and all(line.split()[-5] == "yes" for line in fonts)  # columns: ... emb sub uni object ID

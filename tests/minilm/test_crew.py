@@ -3,11 +3,13 @@
 import dataclasses
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from itertools import combinations, pairwise
-from multiprocessing import active_children
+from multiprocessing import Pipe, active_children
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +20,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from scbench.errors import UserError
-from scbench.minilm.crew import ATTENTION_LENGTH, Crew, exact_match_by_task, shares
+from scbench.minilm import crew as crew_module
+from scbench.minilm.crew import ATTENTION_LENGTH, Crew, Helper, exact_match_by_task, shares
 from scbench.minilm.model import MiniLlama
 from scbench.minilm.stream import Document, DocumentStream, collate
 from scbench.minilm.trainer import Trainer
@@ -83,6 +86,29 @@ def test_two_processes_build_compute_and_look_as_one_does(recipe, tokenizer, siz
     assert not children()
 
 
+def test_without_room_in_shared_memory_no_process_is_started_and_the_remedy_is_said(
+    recipe, tokenizer, size, monkeypatch
+):
+    def full(tensor):
+        raise RuntimeError("No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(UserError, match=r"--processes 5: no shared memory.*No space left.*--shm-size"):
+        Crew(MiniLlama(size, len(tokenizer)), DocumentStream(recipe, tokenizer), 5)
+    assert not children()
+
+
+def test_a_process_that_was_ended_amid_an_answer_is_named(monkeypatch):
+    gone = SimpleNamespace(name="training process 2", pid=7, exitcode=-signal.SIGKILL, start=int, join=int)
+    ours, theirs = Pipe()
+    os.write(theirs.fileno(), struct.pack("!i", 100) + b"a part of as many bytes")
+    context = SimpleNamespace(Pipe=lambda: (ours, theirs), Process=lambda **options: gone)
+    monkeypatch.setattr(crew_module, "get_context", lambda method: context)
+    helper = Helper("training process 2", print)
+    with pytest.raises(UserError, match=r"training process 2 \(process 7\) was ended by SIGKILL.*--resume"):
+        helper.receive()
+
+
 def test_a_run_whose_helper_was_killed_resumes_to_the_weights_of_an_unbroken_one(recipe, tokenizer, tmp_path):
     often = tuple(dataclasses.replace(stage, evaluate_every=2) for stage in recipe.stages)
     recipe = dataclasses.replace(recipe, stages=often)
@@ -93,7 +119,7 @@ def test_a_run_whose_helper_was_killed_resumes_to_the_weights_of_an_unbroken_one
 
     whole, broken = make("whole"), make("broken")
     whole.run(steps_limit=6)
-    assert whole.report()["processes"] == 2
+    assert whole.report()["processes"] == [2]
 
     def step_and_kill(*arguments, step=broken._step):
         step(*arguments)
@@ -111,6 +137,9 @@ def test_a_run_whose_helper_was_killed_resumes_to_the_weights_of_an_unbroken_one
     stored = [load_file(trainer.checkpoint) for trainer in (whole, resumed)]
     assert stored[0].keys() == stored[1].keys()
     assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])
+    alone = Trainer(recipe, tokenizer, tmp_path / "broken")
+    alone.resume()
+    assert alone.report()["processes"] == [2, 1]
 
 
 def test_helpers_end_with_the_process_that_started_them(recipe, tokenizer, tmp_path):
