@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from scbench import baseline, places
-from scbench.artifacts import ARTIFACTS
+from scbench.artifacts import ARTIFACTS, paperkey
 from scbench.errors import UserError
 from scbench.models import Model
 from scbench.plan import make_plans
@@ -69,6 +69,8 @@ def built() -> Iterator[str]:
         of_kind = [artifact for artifact in ARTIFACTS.values() if artifact.kind == kind]
         names = ", ".join(artifact.name for artifact in of_kind)
         yield f"{kind}s in figures/ ({' '.join(of_kind[0].suffixes)}): {names}"
+    if (document := Path("figures", f"{paperkey.NAME}.pdf")).is_file():
+        yield f"all of them with captions in one document: {document}"
 
 
 def _named(study: Study, model: Model) -> str:
