@@ -31,7 +31,7 @@ def test_the_data_settings_decide(change: dict):
 
 
 def test_methods_and_scoring_do_not():
-    other = study_of(methods={"full": {}}, scoring="compat", modes=["multi_turn"])
+    other = study_of(models=["minilm"], methods={"full": {}}, scoring="compat", modes=["multi_turn"])
     assert sessionkey.digest(other, "retr_kv") == sessionkey.digest(study_of(), "retr_kv")
 
 

@@ -24,7 +24,7 @@ from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import TURN, holes, left_out
 from scbench.artifacts.stamp import Stamp
 from scbench.intervals import NOTHING, Interval, Sample
-from scbench.quirks import OF_METRICS, OF_PROMPTS, SPECIAL_TOKENS, Quirk
+from scbench.quirks import OF_METRICS, OF_PROMPTS, SPECIAL_TOKENS, PromptQuirk, Quirk
 from scbench.tasks import TASKS
 
 CAP = 5
@@ -48,12 +48,16 @@ LEGEND = (
     "turns change, and nothing where all sessions change alike). Turns: share of the turns whose score it changes, in "
     "percent"
 )
-END = "B17 as if every answer that ended of itself closed with the end token of Llama-3.1"
+END = (
+    "B17 as if every answer that ended of itself closed with the end token of Llama-3.1. All at once: without B13, B17 "
+    "and B23"
+)
 ASKED_ANEW = (
     "{defects}: answers of full attention alone, asked anew with the quirk on {sessions} sessions a task; where few of "
     "them change, the interval is made of those of gains and of losses and is wide"
 )
 NOT_ASKED = "Not measured, as what is asked changes and this study does not ask anew (prompt_quirks)"
+NOT_TOUCHED = "Not measured, as this study has none of the tasks and modes that they touch"
 ALONE = "Not measured, as nothing switches them on alone (B15: prompts: compat has it; B16: no profile)"
 NOT_SEEN = (
     "Measured, and no score of this study changes (what it could still be on other sessions: the intervals of the csv)"
@@ -128,10 +132,10 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
     for _, own in shown.groupby("quirk", sort=False):
         if own["turns"].notna().any():
             (moved if (own["changed_turns"] > 0).any() else unmoved).append(own)
-    apart = {True: [], False: []}
+    lists = {NOT_SEEN: unmoved, NOT_ASKED: [], NOT_TOUCHED: [], ALONE: []}
+    of_prompts = {quirk.name: quirk for quirk in OF_PROMPTS}
     for name, own in frame[frame["how"] == ""].groupby("quirk", sort=False):
-        apart[name in {quirk.name for quirk in OF_PROMPTS}].append(own)
-    lists = {NOT_SEEN: unmoved, NOT_ASKED: apart[True], ALONE: apart[False]}
+        lists[_why_not(of_prompts.get(name), board)].append(own)
     notes = [LEGEND, *_about_anew(shown), END]
     notes += [f"{said}: {'; '.join(map(_title, found))}" for said, found in lists.items() if found]
     values = {
@@ -141,6 +145,14 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
         "notes": [*notes, *board.caveats, *_incomplete(shown, board)],
     }
     return write_both(render("defects.tex.j2", values), frame, out)
+
+
+def _why_not(quirk: PromptQuirk | None, board: Board) -> str:
+    """Why a quirk was not measured; None: one that no prompt can have alone."""
+    if quirk is None:
+        return ALONE
+    asked = any(quirk.touches(task, mode) for task in board.sessions for mode in board.modes)
+    return NOT_ASKED if asked else NOT_TOUCHED
 
 
 def _rows(effect: Effect, ground: Ground, cells: Mapping[tuple[str, str], str]) -> Iterator[dict]:

@@ -310,7 +310,7 @@ FINDINGS: tuple[Finding, ...] = (
         "Table 13",
         "golden less generated history",
         FULL,
-        lacking="one study has one history; compare it with the same study under `history: generated`",
+        lacking="these scores have one history; Table 13 sets both side by side (`both_histories`)",
     ),
     Finding(
         "attention_shift",

@@ -219,7 +219,7 @@ def test_asking_anew_is_compared_on_the_same_sessions_and_cells(asked, tmp_path)
     assert found["changed_turns"] == (both["score_strict"] != both["score_strict_anew"]).sum() > 0
     check_table(tex)
     assert "B4, B5, B14: answers of full attention alone, asked anew with the quirk on 4 sessions a task" in tex
-    assert "does not ask anew (prompt\\_quirks): B11, Golden" in tex
+    assert "tasks and modes that they touch: B11, Golden" in tex and "does not ask anew" not in tex
     assert set(own["quirk"]) <= {quirk.name for quirk in OF_PROMPTS}
 
 

@@ -257,7 +257,7 @@ def test_without_sharing_the_same_tokens_come_out(undisturbed: Clone, tmp_path: 
 SHOWING_SCORES = {
     f"{step}_{name}"
     for name, artifact in ARTIFACTS.items()
-    if artifact.needs in ("scores", "answers", "histories")
+    if artifact.needs in ("scores", "answers", "asked", "histories")
     for step in ("make", "offer")
 }
 EDITS = {
