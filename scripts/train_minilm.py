@@ -45,7 +45,7 @@ def count_processes(given: int | None, recipe: Recipe, device: str) -> int:
         if given is not None and given > 1:
             raise UserError(f"--processes {given}: several share a step on a CPU alone; leave it out on {device}")
         return 1
-    return given or min(len(os.sched_getaffinity(0)), *map(recipe.documents_per_step, recipe.stages))
+    return given or min(os.cpu_count() or 1, *map(recipe.documents_per_step, recipe.stages))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
