@@ -101,7 +101,7 @@ def _ends(config: PretrainedConfig) -> dict[str, str] | None:
     """How ranks share the first and the last weights, in place of transformers' own plan; None where it has no plan.
 
     Each rank looks up embeddings by itself, and logits are put together by `in_step`. In transformers' plan both are
-    distributed tensors, whose sums and copies run in threads of their own: slower, and on a CPU one crashed.
+    distributed tensors, whose collectives go on in threads of their own; here every call waits for its result.
     """
     if not config.get_text_config().base_model_tp_plan:
         return None
