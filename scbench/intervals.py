@@ -15,11 +15,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, stdtrit
 
 from scbench import stats
 from scbench.tasks import TASKS
@@ -65,28 +65,36 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
     one of its sub-metrics. Raises UserError as `stats.per_task` does.
     """
     frame = stats.scored_turns(scores, profile)
-    part = frame["turn"].where(frame["mode"] == "multi_turn", 0)
-    keys = [*CELL, "subtask"]
-    frame = frame.assign(score=frame["score"] / 100, part=part)
-    by_part = frame.groupby([*keys, "part"])["score"]
-    parts = frame.groupby(keys)["part"].transform("nunique") * frame.groupby(CELL)["subtask"].transform("nunique")
-    shares = frame.groupby(CELL)["session"].transform("nunique") / by_part.transform("size") / parts
-    frame["influence"] = (frame["score"] - by_part.transform("mean")) * shares
-    frame["square"] = (frame["score"] - frame.groupby(keys)["score"].transform("mean")) ** 2
-    means = by_part.mean().groupby(level=keys).mean().groupby(level=CELL)
+    frame["score"] /= 100
+    frame["turn"] = frame["turn"].where(frame["mode"] == "multi_turn", 0)
+    # Numbers in the place of names: cells, the sub-metrics of each, the parts whose means are averaged, sessions.
+    cells = frame.groupby(CELL)
+    cell = frame["cell"] = cells.ngroup()
+    kind = frame["kind"] = frame.groupby(["cell", "subtask"]).ngroup()
+    part = frame["part"] = frame.groupby(["kind", "turn"]).ngroup()
+    codes, sessions = pd.factorize(frame["session"], sort=True)
+    frame["session"] = codes
+    by_part, by_kind, by_cell = (frame["score"].groupby(number) for number in (part, kind, cell))
+    parts = part.groupby(kind).transform("nunique") * kind.groupby(cell).transform("nunique")
+    shares = frame["session"].groupby(cell).transform("nunique") / by_part.transform("size") / parts
+    influence = (frame["score"] - by_part.transform("mean")) * shares
+    kinds = frame.groupby("kind")["cell"].first()
+    means = by_part.mean().groupby(frame.groupby("part")["kind"].first()).mean().groupby(kinds)
     mean, known = means.mean(), means.size()
-    turns = frame.groupby(CELL).size()
-    single = (turns == frame.groupby(CELL)["session"].nunique()).to_dict()
-    square = frame.groupby(keys)["square"].mean().groupby(level=CELL).mean()
+    square = ((frame["score"] - by_kind.transform("mean")) ** 2).groupby(kind).mean().groupby(kinds).mean()
+    turns = by_cell.size()
+    single = (turns == frame["session"].groupby(cell).nunique()).to_numpy()
     # One more turn, as far off as a turn can be: scores that happen to be all equal do not prove that all others are.
-    spread = (turns * square + mean * (1 - mean)) / (turns + 1)
-    influence = frame.groupby([*CELL, "session"])["influence"].sum().reset_index()
-    sessions, values = influence["session"].to_numpy(dtype=str), influence["influence"].to_numpy()
-    mean, known, spread = mean.to_dict(), known.to_dict(), spread.to_dict()
+    spread = ((turns * square + mean * (1 - mean)) / (turns + 1)).to_numpy()
+    own = influence.groupby([cell, frame["session"]]).sum()
+    numbers, sessions = own.index.get_level_values(0), sessions.to_numpy(dtype=str)[own.index.get_level_values(1)]
+    values = own.to_numpy() + mean.to_numpy()[numbers]
+    starts = np.searchsorted(numbers, range(len(turns) + 1))
+    names = cells.size().index
     return {
-        cell: Sample(sessions[own], values[own] + mean[cell], spread[cell], single[cell])
-        for cell, own in influence.groupby(CELL).indices.items()
-        if not whole or known[cell] == len(TASKS[cell[-1]].subtasks)
+        name: Sample(sessions[start:stop], values[start:stop], spread[number], bool(single[number]))
+        for number, (name, start, stop) in enumerate(zip(names, starts, starts[1:], strict=False))
+        if not whole or known[number] == len(TASKS[name[-1]].subtasks)
     }
 
 
@@ -118,7 +126,7 @@ def score_limits(
     weight = (number - 1) * 4 * largest
     agreement = 1.0 if single else (weight * agreement + PRIOR_AGREEMENT) / (weight + 1)
     effective = number / agreement * np.where(known, largest / scale, 1.0)
-    z = ndtri((1 + level) / 2)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     centre = (mean + z**2 / (2 * effective)) / (1 + z**2 / effective)
     half = z / (1 + z**2 / effective) * np.sqrt(largest / effective + z**2 / (4 * effective**2))
     return np.clip(centre - half, 0, mean), np.clip(centre + half, mean, 1)
@@ -163,6 +171,8 @@ def change(before: Sample, after: Sample, level: float = LEVEL) -> Interval:
     sessions, values = _shared([before, after])
     if not len(sessions):
         return NOTHING
+    from scipy.special import stdtrit  # loaded where it is needed: it takes as long as most tables
+
     moved = values[1] - values[0]
     score, number = float(moved.mean()), len(moved)
     half = (

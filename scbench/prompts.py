@@ -9,13 +9,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Literal
 
 from scbench.errors import UserError
 from scbench.sessions import Session, Turn
 from scbench.tasks import TASKS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Profile = Literal["clean", "compat"]
 Mode = Literal["multi_turn", "multi_request"]
@@ -95,7 +96,7 @@ class ChatFrame:
 
 
 @lru_cache(maxsize=8)
-def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
+def chat_frame(tokenizer: "PreTrainedTokenizerBase") -> ChatFrame:
     if not tokenizer.chat_template:
         return ChatFrame(tokenizer.bos_token or "", "", "\n\n")
     marks = ["\u2402one\u2403", "\u2402two\u2403", "\u2402three\u2403"]
@@ -180,7 +181,7 @@ def new_tokens(task: str, subtask: str, scale_name: str) -> int:
 def encode(
     session: Session,
     mode: Mode,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase",
     *,
     profile: Profile,
     max_prompt_tokens: int | None,
@@ -282,7 +283,7 @@ Kept = list[tuple[int, int]]  # character ranges of the text that survived the c
 
 
 def _cut(
-    tokenizer: PreTrainedTokenizerBase, text: str, room: int | None, prefix: list[int]
+    tokenizer: "PreTrainedTokenizerBase", text: str, room: int | None, prefix: list[int]
 ) -> tuple[list[int], int, Kept]:
     """`prefix` and the token ids of `text`, their middle cut to `room` tokens; how many were dropped; what survived."""
     if room is None:
@@ -298,7 +299,7 @@ def _cut(
     return ids[:half] + ids[-half:], len(ids) - 2 * half, kept
 
 
-def _special_prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def _special_prefix(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """The special tokens that the tokenizer puts before a text of its own accord (GLM-4: two)."""
     bare, full = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
     return full[: full.index(bare[0])]
@@ -312,7 +313,7 @@ def _survives(turn: Turn, kept: Kept, offset: int) -> bool | None:
     )
 
 
-def _stop_ids(tokenizer: PreTrainedTokenizerBase, frame: ChatFrame) -> frozenset[int]:
+def _stop_ids(tokenizer: "PreTrainedTokenizerBase", frame: ChatFrame) -> frozenset[int]:
     """The end token, and the token that ends an answer in the chat template (Llama-3's differ)."""
     stops = {tokenizer.eos_token_id}
     after_answer = tokenizer(frame.between, add_special_tokens=False)["input_ids"]

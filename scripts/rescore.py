@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             identity = {"command": "rescore", "profile": options.profile, "code": codedigest.digest(CODE)}
             identity |= {"task": options.task, "mode": options.mode}
             provenance.record([options.out], options.files, identity, libraries=(*LIBRARIES, "pandas", "scipy"))
+        print(f"{options.out}  {provenance.short_digest(options.out)}")
 
 
 def said(table: pd.DataFrame) -> str:

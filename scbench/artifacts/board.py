@@ -67,6 +67,7 @@ class Board:
         methods alone would weigh in some of the averages that are compared and not in others, so that it is left out,
         unless no model ran them all.
     caveats: what a reader has to know of how the study was run, a sentence each; none for a study like the paper's.
+    of_averages: the same of what is averaged over models, for artifacts that do so.
     """
 
     study: str
@@ -80,6 +81,7 @@ class Board:
     other_models: tuple[str, ...]
     averaged: tuple[str, ...]
     caveats: tuple[str, ...] = ()
+    of_averages: tuple[str, ...] = ()
 
     @property
     def profiles(self) -> tuple[str, str]:
@@ -99,6 +101,11 @@ class Board:
             if line.model in (with_methods if line.floor else self.averaged):
                 groups[line.group] = (*groups.get(line.group, ()), line)
         return groups
+
+    @property
+    def footer(self) -> tuple[str, ...]:
+        """What stands below a figure that averages over models: `caveats` and `of_averages`, with their full stops."""
+        return tuple(f"{text}." for text in (*self.caveats, *self.of_averages))
 
     def of(self, models: Collection[str]) -> Self:
         """The board of these models alone."""
@@ -126,6 +133,7 @@ def read_board(study: Study) -> Board:
         other_models=tuple(name for name in names if name not in main) if main else names[1:],
         averaged=tuple(model.name for model in study.models if not _left_out(study, model)),
         caveats=_caveats(study),
+        of_averages=_of_averages(study),
     )
 
 
@@ -143,15 +151,19 @@ def _left_out(study: Study, model: Model) -> bool:
 def _caveats(study: Study) -> tuple[str, ...]:
     shared = study.data.scale == "paper" and "icl_manyshot" in study.tasks
     anew = ", ".join(model.title for model in study.models if model.encodes_each_turn)
-    some = ", ".join(model.title for model in study.models if _left_out(study, model))
     known = {
         QUERY_AWARE: study.query_aware and "multi_request" in study.modes,
         SHARED_CONTEXTS: shared,
         ENCODED_ANEW.format(models=anew): bool(anew),
-        SOME_METHODS.format(models=some): bool(some),
-        NONE_WHOLE: bool(study.limited) and not any(_is_whole(study, model) for model in study.models),
     }
     return tuple(text for text, holds in known.items() if holds)
+
+
+def _of_averages(study: Study) -> tuple[str, ...]:
+    some = ", ".join(model.title for model in study.models if _left_out(study, model))
+    if some:
+        return (SOME_METHODS.format(models=some),)
+    return (NONE_WHOLE,) if study.limited and not any(_is_whole(study, model) for model in study.models) else ()
 
 
 def _line(study: Study, model: Model, row: Row) -> Line:

@@ -254,8 +254,9 @@ def _markdown(shown: pd.DataFrame, board: Board, stamp: Stamp) -> str:
         cells = (row["claim"], row["source"], row["statistic"], _value(row), _verdict(row))
         lines.append("| " + " | ".join(map(_plain, cells)) + " |")
     lines += ["", "## Method by method", "", "| finding | method | value | verdict |", "|---|---|---|---|"]
+    titles = {line.method: line.title for line in board.lines} | {line.group: _title(line) for line in board.lines}
     for row in parts.to_dict("records"):
-        cells = (row["claim"], row["methods"] or row["subject"], _value(row), _verdict(row))
+        cells = (row["claim"], row["methods"] or titles[row["subject"]], _value(row), _verdict(row))
         lines.append("| " + " | ".join(map(_plain, cells)) + " |")
     lines += ["", "## What went into them", ""]
     for row in whole[whole["tasks"] != ""].to_dict("records"):
@@ -268,7 +269,7 @@ def _value(row: dict) -> str:
     if math.isnan(row["score"]):
         return "–"
     limits = "" if math.isnan(row["low"]) else f" [{row['low']:.1f}, {row['high']:.1f}]"
-    return f"{row['score']:.1f}{limits}"
+    return f"{row['score']:.1f}{limits}".replace("-", "−")
 
 
 def _verdict(row: dict) -> str:

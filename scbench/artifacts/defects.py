@@ -142,7 +142,7 @@ def write(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path) -> list[Pa
         "stamp": stamp,
         "modes": [MODE_TITLES[mode] for mode in board.modes],
         "pages": pages([_group(own, board) for own in moved], limit=LINES) or [[]],
-        "notes": [*notes, *board.caveats, *_incomplete(shown, board)],
+        "notes": [*notes, *board.caveats, *board.of_averages, *_incomplete(shown, board)],
     }
     return write_both(render("defects.tex.j2", values), frame, out)
 

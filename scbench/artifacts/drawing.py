@@ -152,8 +152,8 @@ def write_at(figure: Figure, left: float, bottom: float, text: str, **options: A
 
 def text_width(text: str, size: float) -> float:
     """Inches that `text` takes at `size` points in the font of the figures."""
-    # A path without a single mark has no extent.
-    return TextPath((0, 0), text, size=size).get_extents().xmax / 72 if text.strip() else 0.0
+    # A path without a single mark has no extent. Glyphs have points where they are widest: no curve has to be followed.
+    return float(TextPath((0, 0), text, size=size).vertices[:, 0].max()) / 72 if text.strip() else 0.0
 
 
 def named(titles: Mapping[str, str], known: Collection[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Where a study has several models, a method is averaged over them. Panel (a) leav
 change between two kinds of question, so that their scores over turns show the questions and not the method.
 """
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -79,7 +80,7 @@ def draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     requests = shown[shown["panel"] == "requests"]
     known = set(requests.dropna(subset="score")["method"])
     titles = named({group: lines[0].title for group, lines in board.groups.items()}, known)
-    notes = wrap([BANDS, *(f"{caveat}." for caveat in board.caveats), *gaps(shown), stamp.line])
+    notes = wrap([BANDS, *board.footer, *gaps(shown), stamp.line])
     base = notes_height(notes) + 0.7  # inches below the panels
     high = names_height(len(titles), least=2.4)
     # The radar with the names of its spokes on both sides.
@@ -126,10 +127,10 @@ def _requests(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
 def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
     """Each method's mean over its models in each category and mode."""
     keys = ["model", "method", "mode", "category"]
-    values = stats.per_category(scores, profile).set_index(keys)["score"]
+    values = stats.per_category(scores, profile).set_index(keys)["score"].to_dict()
     category_of = {task: category for category, tasks in stats.CATEGORIES.items() for task in tasks}
     scored = scores[scores[f"score_{profile}"].notna()]
-    count = scored.assign(category=scored["task"].map(category_of)).groupby(keys).size()
+    count = scored.assign(category=scored["task"].map(category_of)).groupby(keys).size().to_dict()
     rows = []
     for group, lines in board.groups.items():
         for mode in board.modes:
@@ -141,8 +142,8 @@ def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict
                         "method": group,
                         "mode": mode,
                         "category": category,
-                        "score": values.reindex(cells).mean(skipna=False),
-                        "n": int(count.reindex(cells).sum()),
+                        "score": sum(values.get(cell, math.nan) for cell in cells) / len(cells),
+                        "n": sum(count.get(cell, 0) for cell in cells),
                     }
                 )
     return rows

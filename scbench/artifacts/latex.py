@@ -44,6 +44,7 @@ _SPECIAL = {
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     "\N{MIDDLE DOT}": r"\textperiodcentered{}",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{MINUS SIGN}": "$-$",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{LESS-THAN OR EQUAL TO}": r"$\le$",
     "\N{GREATER-THAN OR EQUAL TO}": r"$\ge$",

@@ -60,11 +60,11 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
     missing = holes(scores, board)
     weights = _weights(board)
     seconds = _seconds(board)
+    costs = {mode: _costs(scores[scores["mode"] == mode], board) for mode in board.modes}
     rows = []
     for profile in board.profiles:
         samples = intervals.samples(scores, profile)
         for mode in board.modes:
-            cost = _costs(scores[scores["mode"] == mode], board)
             for group, lines in board.groups.items():
                 if lines[0].floor:
                     continue
@@ -72,7 +72,7 @@ def frame(scores: pd.DataFrame, board: Board) -> pd.DataFrame:
                 known = {"study": board.study, "profile": profile, "method": group, "title": lines[0].title}
                 known |= {"budget": lines[0].budget, "mode": mode, "missing": "; ".join(filter(None, texts))}
                 known |= {"seconds": seconds[group] if mode == TIMED_MODE else math.nan}
-                rows.append(known | _score(samples, board, lines, mode, weights)._asdict() | cost[group])
+                rows.append(known | _score(samples, board, lines, mode, weights)._asdict() | costs[mode][group])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -112,13 +112,15 @@ def _score(
 def _costs(scores: pd.DataFrame, board: Board) -> dict[str, dict[str, float]]:
     """Group -> resident, read, n: the mean over models of its bytes over those of full attention on the same turns."""
     turns = ["task", "session", "turn"]
+    scores = scores[["model", "method", *turns, "kv_bytes", "bytes_read", "new_tokens"]]
+    known, none = dict(list(scores.groupby(["model", "method"]))), scores.iloc[:0]
     found = {}
     for group, lines in board.groups.items():
         ratios, n = [], 0
         for line in lines:
-            own = scores[(scores["model"] == line.model) & (scores["method"] == line.label)]
+            own = known.get((line.model, line.label), none)
             full = next((other.label for other in board.lines if other.model == line.model and other.baseline), None)
-            base = scores[(scores["model"] == line.model) & (scores["method"] == full)]
+            base = known.get((line.model, full), none)
             both = own.merge(base, on=turns, suffixes=("", "_full")).sum(numeric_only=True)
             n += len(own)
             if both.get("kv_bytes_full", 0) and both["new_tokens"] and both["bytes_read_full"]:
@@ -162,7 +164,7 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp) -> Figure:
     most = max(map(len, rows.values()))
     wide = min(WIDEST, max(NARROWEST, (WIDTH - LEFT - names - GAP * (most - 1)) / most))
     width = LEFT + most * (wide + GAP) - GAP + names
-    notes = [MARKS, *_scope(board), *(f"{text}." for text in board.caveats), *_timing(shown, board), *gaps(shown)]
+    notes = [MARKS, *_scope(board), *board.footer, *_timing(shown, board), *gaps(shown)]
     notes = wrap([*notes, stamp.line], width - LEFT)
     high = names_height(len(titles), least=1.7)
     base, tall = notes_height(notes), BELOW + high + ABOVE

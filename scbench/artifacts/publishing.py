@@ -1,5 +1,6 @@
 """From the artifacts of a study, as they lie there, to its one document with a sidecar."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def _about(study: Study, board: Board) -> Iterator[tuple[str, str]]:
     data = study.data
     length = f"{data.tokens:,} tokens" if data.tokens else "the published length"
     yield "Models", ", ".join(dict.fromkeys(line.model_title for line in board.lines))
-    yield "Rows", f"{len(board.lines)}: " + ", ".join(dict.fromkeys(line.title for line in board.lines))
+    rows = Counter(line.title for line in board.lines)  # of models and budgets
+    shown = ", ".join(title if count == 1 else f"{title} ({count})" for title, count in rows.items())
+    yield "Rows", f"{len(board.lines)}: {shown}"
     yield "Tasks", ", ".join(TASKS[task].title for task in board.sessions)
     yield "Modes", ", ".join(MODE_TITLES[mode] for mode in board.modes)
     published = ", ".join(TASKS[task].title for task in data.published)

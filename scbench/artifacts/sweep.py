@@ -108,7 +108,7 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: tuple[Panel, 
     room = (WIDTH - LEFT - names - GAP * (len(panels) - 1)) / len(panels)
     each = min(WIDEST, max(NARROWEST, room))
     width = LEFT + len(panels) * (each + GAP) - GAP + names
-    notes = [BANDS, *_lacking(shown, board, panels), *(f"{text}." for text in board.caveats), stamp.line]
+    notes = [BANDS, *_lacking(shown, board, panels), *board.footer, stamp.line]
     notes = wrap(notes, width - LEFT)
     base, high = notes_height(notes) + 0.5, names_height(len(drawn), least=1.9)
     figure = Figure(figsize=(width, base + high + 0.35))
@@ -119,7 +119,11 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: tuple[Panel, 
         _lines(axes, own, kinds, drawn)
         axes.set(xlabel="Budget", ylabel="Mean score (%)" if number == 0 else "")
         write_at(figure, left, base + high + 0.15, panel.title, fontsize=9, fontweight="bold")
-    lines = {method: replace(pen, marker="") if kinds[method] == "baseline" else pen for method, pen in drawn.items()}
+    swept = set(shown[shown.duplicated(["mode", "column", "method"])]["method"])
+    lines = {
+        method: replace(pen, linestyle="" if method not in swept else pen.linestyle) for method, pen in drawn.items()
+    }
+    lines |= {method: replace(pen, marker="") for method, pen in drawn.items() if kinds[method] == "baseline"}
     figure.legend(
         handles=[handle(titles[method], pen) for method, pen in lines.items()],
         loc="upper left",

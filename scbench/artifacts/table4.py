@@ -21,11 +21,11 @@ from scbench.artifacts.stamp import Stamp
 from scbench.tasks import TASKS
 
 HEADS = {"string": "RS", "semantic": "RSem", "global": "Global", "multi": "MT", "average": "AVG"}
-LEGEND = (
-    "Mean scores in percent. RS: string retrieval. RSem: semantic retrieval. Global: global information. "
-    "MT: multi-tasking. AVG: their unweighted mean"
+ABBREVIATIONS = (
+    "RS: string retrieval. RSem: semantic retrieval. Global: global information. MT: multi-tasking. AVG: their "
+    "unweighted mean"
 )
-
+LEGEND = f"Mean scores in percent. {ABBREVIATIONS}"
 NO_SCORES = "There is not one score of the models of this table"
 
 

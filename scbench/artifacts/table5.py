@@ -17,14 +17,15 @@ from scbench.artifacts.latex import MISSING, Tex, render
 from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import left_out
 from scbench.artifacts.stamp import Stamp
-from scbench.artifacts.table4 import HEADS
+from scbench.artifacts.table4 import ABBREVIATIONS, HEADS
 from scbench.artifacts.twin import csv_text
 from scbench.canonical import write_atomically
 from scbench.intervals import Interval, Sample
 
 LEGEND = (
     "First questions, mean scores in percent: encoded with the context, then after it. Below: the second less the "
-    "first on the same sessions, with half of the width of its 95 % interval. Mixed tasks: by their first question"
+    f"first on the same sessions, with half of the width of its 95 % interval. {ABBREVIATIONS}. Mixed tasks: by their "
+    "first question"
 )
 AWARE = "Every request of this study was encoded with its question (query_aware): there is nothing without"
 ONE_MODE = "The study has one mode: the other half is missing"

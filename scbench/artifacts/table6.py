@@ -34,8 +34,8 @@ ASKED = {
     "multi_tasking": "multi",
 }
 LEGEND = (
-    "By the paper (arXiv 2412.10319, Table 6); the last row is what this study asks. Single: one question a context; a "
-    "dash: not known"
+    "By the paper (arXiv 2412.10319, Table 6); the last row is what this study asks. Single: one question a context, "
+    "in this study the first request of a session (Tables 7 and 8); a dash: the paper does not say"
 )
 
 
@@ -44,7 +44,8 @@ def frame(registry: Registry, board: Board) -> pd.DataFrame:
     categories = {TASKS[task].category for task in board.sessions}
     own = {column: int(category in categories) for column, category in ASKED.items()}
     own |= {mode: int(mode in board.modes) for mode in ("multi_turn", "multi_request")}
-    own |= {"benchmark": f"This study, {board.study}", "kv_reuse": 1}
+    # The first request of a session, alone: the column of Tables 7 and 8.
+    own |= {"benchmark": f"This study, {board.study}", "single_question": own["multi_request"], "kv_reuse": 1}
     return pd.concat([pd.read_csv(VALUES), pd.DataFrame([own])], ignore_index=True).assign(study=board.study)
 
 

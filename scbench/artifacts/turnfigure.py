@@ -54,7 +54,7 @@ def write_turns(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path, pane
 
 
 def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: Mapping[str, str]) -> Figure:
-    sentences = [BANDS, *_left_out(board, panels), *(f"{text}." for text in board.caveats), *gaps(shown), stamp.line]
+    sentences = [BANDS, *_left_out(board, panels), *board.footer, *gaps(shown), stamp.line]
     known = set(shown.dropna(subset="score")["panel"])
     filled = {panel: title for panel, title in panels.items() if panel in known} or panels
     drawn = pens((group, lines[0].kind) for group, lines in board.groups.items())

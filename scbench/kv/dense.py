@@ -10,7 +10,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 from torch.backends.cuda import SDPAParams, can_use_flash_attention
-from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from kernels import flash
@@ -34,6 +33,8 @@ def dense(q: Tensor, k: Tensor, v: Tensor, scaling: float) -> Tensor:
     if rows == keys:
         return scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
     if _has_flash(q, k, v):
+        from torch.nn.attention.bias import causal_lower_right  # brings the compiler, seconds of imports, with it
+
         tail = causal_lower_right(rows, keys)
         return scaled_dot_product_attention(q, k, v, attn_mask=tail, scale=scaling, enable_gqa=True)
     block = max(1, MASK_ELEMENTS // (q.shape[1] // k.shape[1] * keys))

@@ -83,7 +83,7 @@ def reasons(frame):
 def test_where_the_paper_is_right_every_finding_that_can_be_told_holds(papers):
     found = verdicts(papers)
     assert list(found) == [finding.name for finding in FINDINGS]
-    unknown = {"near_zero", "snapkv_second_turn"}  # the wider budget is not near zero, nor worse
+    unknown = {"near_zero_snapkv", "snapkv_second_turn"}  # the wider budget is not near zero, nor worse
     told = {name for name, word in found.items() if word == claims.HOLDS}
     lacking = {
         *("prompt_compression_helps", "prompt_compression_hurts", "hybrid", "error_propagation", "attention_shift"),
@@ -93,8 +93,8 @@ def test_where_the_paper_is_right_every_finding_that_can_be_told_holds(papers):
 
 
 def test_methods_of_a_class_are_looked_at_alone_too(papers):
-    assert verdicts(papers, "streaming_llm")["near_zero"] == claims.HOLDS
-    assert verdicts(papers, "snapkv-half")["near_zero"] == claims.FAILS
+    assert verdicts(papers)["near_zero_streaming_llm"] == claims.HOLDS
+    assert verdicts(papers, "snapkv-half")["near_zero_snapkv"] == claims.FAILS
     assert verdicts(papers, "snapkv")["memory"] == claims.HOLDS
 
 
@@ -143,9 +143,9 @@ def test_turns_are_compared_in_balanced_order_alone(make_board):
     [
         ({"methods": {"full": {}}}, 5, "memory", "no row of a method with sub-O(n) memory"),
         ({"methods": {"snapkv": {}}}, 5, "memory", "no row of full attention"),
-        ({"modes": ["multi_turn"]}, 5, "query_awareness", "no multi-request part"),
-        ({"query_aware": True}, 5, "query_awareness", "query_aware: false"),
-        ({"tasks": ["en_qa"]}, 5, "near_zero", "none of Retr.KV"),
+        ({"modes": ["multi_turn"]}, 5, "query_awareness_snapkv", "no multi-request part"),
+        ({"query_aware": True}, 5, "query_awareness_snapkv", "query_aware: false"),
+        ({"tasks": ["en_qa"]}, 5, "near_zero_snapkv", "none of Retr.KV"),
         ({"data": DATA | {"sessions": 4}}, 5, "tri_shape", "fewer than 5 sessions"),
         ({}, 1, "memory", "no second turn"),
         ({}, 5, "budgets", "no row of a method with two budgets"),

@@ -20,6 +20,17 @@ def test_digests_are_taken_without_pandas_and_deep_learning_libraries():
     assert not {"pandas", "matplotlib", "jinja2", "tokenizers", "torch", "transformers"} & set(loaded)
 
 
+def test_one_artifact_waits_for_no_library_that_it_does_not_need():
+    """Whoever changes a line of a figure draws it again, and again: each of these takes seconds to import."""
+    modules = ", ".join(found.module for found in ARTIFACTS.values() if found.name != "figure5")
+    code = f"import sys, {modules}, scbench.artifacts.making, scbench.artifacts.sized; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"scipy", "torch", "transformers", "matplotlib.pyplot"} & set(loaded)
+    code = "import sys, scbench.artifacts.figure5; print(*sys.modules)"  # computes masks
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded and not {"torch._dynamo", "transformers"} & set(loaded)
+
+
 @pytest.mark.parametrize("found", ARTIFACTS.values(), ids=ARTIFACTS)
 def test_every_artifact_loads_and_offers_frame_and_write(found):
     module = found.load()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from scbench import stats
-from scbench.artifacts import ARTIFACTS, figure4, figure5, figure7, figure8, table5
+from scbench.artifacts import ARTIFACTS, figure4, figure5, figure7, figure8, sweep, table5
 from scbench.artifacts.board import read_board
 from scbench.artifacts.registered import read_registry
 from scbench.artifacts.stamp import make_stamp
@@ -58,6 +58,16 @@ def test_models_are_averaged_at_each_budget(make_board, make_scores):
     own = stats.average(scores).query("method == 'snapkv-8' and mode == 'multi_turn'")["score"].mean()
     row = frame.query("profile == 'strict' and method == 'snapkv' and share == 0.125 and mode == 'multi_turn'")
     assert row["score"].item() == pytest.approx(own)
+
+
+def test_the_legend_shows_a_line_where_there_is_one(swept, make_scores, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(sweep, "write_figure", lambda draw, *_: drawn.append(draw()) or [])
+    figure4.write(figure4.frame(make_scores(swept), swept), swept, make_stamp("figure4", swept, "0" * 64), tmp_path)
+    shown = {line.get_label(): line for line in drawn[0].legends[0].get_lines()}
+    styles = {name: (line.get_linestyle() != "None", line.get_marker() != "") for name, line in shown.items()}
+    # One without a trend: full attention is a level, of KIVI one budget is in the study.
+    assert styles == {"Full attention": (True, False), "SnapKV": (True, True), "KIVI": (False, True)}
 
 
 @pytest.mark.parametrize(

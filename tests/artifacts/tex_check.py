@@ -14,6 +14,7 @@ PREAMBLE = r"\documentclass{article}\usepackage[margin=1in]{geometry}\usepackage
 def columns(specification: str) -> int:
     """Columns of a tabular's specification."""
     bare = re.sub(r"[@>]\{(?:[^{}]|\{[^{}]*\})*\}", "", specification)
+    bare = re.sub(r"w\{([lrc])\}\{[^{}]*\}", r"\1", bare)
     return len(re.findall(r"[lrcp]", re.sub(r"p\{[^{}]*\}", "p", bare)))
 
 
