@@ -92,7 +92,7 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
     starts = np.searchsorted(numbers, range(len(turns) + 1))
     names = cells.size().index
     return {
-        name: Sample(sessions[start:stop], values[start:stop], spread[number], bool(single[number]))
+        name: Sample(sessions[start:stop], values[start:stop], float(spread[number]), bool(single[number]))
         for number, (name, start, stop) in enumerate(zip(names, starts, starts[1:], strict=False))
         if not whole or known[number] == len(TASKS[name[-1]].subtasks)
     }

@@ -142,7 +142,7 @@ def summarise(means: pd.DataFrame, bootstrap: Bootstrap | None = None) -> pd.Dat
 def scored_turns(scores: pd.DataFrame, profile: str) -> pd.DataFrame:
     """The turns that have a score: RUN, task, subtask, turn, session and `score` in percent.
 
-    Raises UserError for an unknown profile or task, a missing column and a turn that stands twice.
+    Raises UserError for an unknown profile or task, a missing column or name and a turn that stands twice.
     """
     column = f"score_{profile}"
     lacking = [name for name in (*_TURN, "session", column) if name not in scores.columns]
@@ -152,6 +152,8 @@ def scored_turns(scores: pd.DataFrame, profile: str) -> pd.DataFrame:
             f"stats: the scores have no column {', '.join(lacking)}; build the score files again, "
             f"or use one of the profiles they have: {', '.join(profiles) or 'none'}"
         )
+    if nameless := [name for name in (*_TURN, "session") if scores[name].hasnans]:
+        raise UserError(f"stats: turns without a {nameless[0]}; build the score files again")
     found = scores[["task", "subtask"]].drop_duplicates().itertuples(index=False, name=None)
     for task, subtask in sorted(set(found) - set(_PARTS)):
         allowed = TASKS[task].subtasks if task in TASKS else tuple(TASKS)

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             write_atomically(options.out, csv_text(table) if options.out.suffix == ".csv" else typeset(table))
             identity = {"command": "rescore", "profile": options.profile, "code": codedigest.digest(CODE)}
             identity |= {"task": options.task, "mode": options.mode}
-            provenance.record([options.out], options.files, identity, libraries=(*LIBRARIES, "pandas", "scipy"))
+            provenance.record([options.out], options.files, identity, libraries=(*LIBRARIES, "pandas"))
         print(f"{options.out}  {provenance.short_digest(options.out)}")
 
 

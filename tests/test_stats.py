@@ -124,6 +124,12 @@ def test_a_score_of_nan_is_absent_and_not_zero():
     assert stats.turn_means(scores).sessions[0].tolist() == [1]
 
 
+def test_a_turn_without_a_name_is_refused_and_not_lost():
+    scores = frame(rows("retr_kv", UNEVEN), rows("retr_kv", {None: [1.0]}))
+    with pytest.raises(UserError, match="without a session"):
+        stats.per_task(scores)
+
+
 def test_runs_are_kept_apart():
     scores = frame(everything(lambda task: 1.0), everything(lambda task: 0.0, method="snapkv"))
     averages = stats.average(scores)

@@ -50,9 +50,9 @@ _STEPS = {
     "registry": (),
 }
 _LIBRARIES = {
-    "scores": ("pyarrow", "scipy"),
+    "scores": ("pyarrow",),
     "answers": ("pyarrow",),
-    "histories": ("pyarrow", "scipy"),
+    "histories": ("pyarrow",),
     "asked": ("pyarrow", "scipy"),
     "sessions": ("pyarrow", "tokenizers"),
     "attention": (),

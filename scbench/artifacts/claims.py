@@ -19,6 +19,7 @@ from scbench.artifacts.findings import FINDINGS, ONE_KIND, Contrast, Finding, Se
 from scbench.artifacts.stamp import Stamp
 from scbench.canonical import write_atomically
 from scbench.intervals import NOTHING, Interval, Sample
+from scbench.methods import find
 from scbench.tasks import TASKS
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not enough data"
@@ -220,6 +221,13 @@ def _subject(finding: Finding, line: Line) -> str:
     return line.method if finding.swept else line.group
 
 
+def _subject_title(row: dict, board: Board) -> str:
+    """The name for a reader of what `_subject` names: a line of the study, or a method with all its budgets."""
+    finding = next(finding for finding in FINDINGS if finding.name == row["finding"])
+    lines = [line for line in board.lines if _subject(finding, line) == row["subject"]]
+    return find(lines[0].method).title if finding.swept else _title(lines[0])
+
+
 def _title(line: Line) -> str:
     return f"{line.title} ({line.budget})" if line.budget else line.title
 
@@ -254,9 +262,8 @@ def _markdown(shown: pd.DataFrame, board: Board, stamp: Stamp) -> str:
         cells = (row["claim"], row["source"], row["statistic"], _value(row), _verdict(row))
         lines.append("| " + " | ".join(map(_plain, cells)) + " |")
     lines += ["", "## Method by method", "", "| finding | method | value | verdict |", "|---|---|---|---|"]
-    titles = {line.method: line.title for line in board.lines} | {line.group: _title(line) for line in board.lines}
     for row in parts.to_dict("records"):
-        cells = (row["claim"], row["methods"] or titles[row["subject"]], _value(row), _verdict(row))
+        cells = (row["claim"], row["methods"] or _subject_title(row, board), _value(row), _verdict(row))
         lines.append("| " + " | ".join(map(_plain, cells)) + " |")
     lines += ["", "## What went into them", ""]
     for row in whole[whole["tasks"] != ""].to_dict("records"):

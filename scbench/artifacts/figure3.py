@@ -126,7 +126,7 @@ def _requests(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
 
 def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict]:
     """Each method's mean over its models in each category and mode."""
-    keys = ["model", "method", "mode", "category"]
+    keys = [*stats.RUN, "category"]
     values = stats.per_category(scores, profile).set_index(keys)["score"].to_dict()
     category_of = {task: category for category, tasks in stats.CATEGORIES.items() for task in tasks}
     scored = scores[scores[f"score_{profile}"].notna()]
@@ -135,7 +135,7 @@ def _capabilities(scores: pd.DataFrame, board: Board, profile: str) -> list[dict
     for group, lines in board.groups.items():
         for mode in board.modes:
             for category in SPOKES:
-                cells = [(line.model, line.label, mode, category) for line in lines]
+                cells = [(board.study, line.model, line.label, mode, category) for line in lines]
                 rows.append(
                     {
                         "panel": "capabilities",

@@ -130,7 +130,7 @@ def _needs_question(subject: Select) -> tuple[Contrast, ...]:
     return (Contrast(ONE_KIND, terms),)
 
 
-# What the paper says of two methods in one sentence is true of both or of neither: their mean would say it of one.
+# The paper says it of two methods in one sentence. Each is asked alone: their mean could hide that one is not so.
 def _near_zero(method: str, title: str) -> Finding:
     return Finding(
         f"near_zero_{method}",

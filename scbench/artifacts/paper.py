@@ -84,9 +84,7 @@ def _write(pieces: Sequence[Piece], values: Mapping[str, Any], directory: Path) 
         else:
             (directory / name).write_text(_text(piece.file), encoding="ascii")
         # A number does not begin a line without the word before it.
-        caption = re.sub(
-            r"\b(Section|Appendix|Tables?|Figures?) (?=[A-Z0-9])", "\\1\N{NO-BREAK SPACE}", piece.entry.caption
-        )
+        caption = re.sub(r"\bSection (?=\d)", "Section\N{NO-BREAK SPACE}", piece.entry.caption)
         shown = {"label": piece.entry.label, "caption": caption, "file": Tex(name), "figure": figure}
         digests = {"sha256": piece.sha256, "lineage": piece.lineage}
         sections.setdefault(piece.entry.category, []).append(shown | digests)

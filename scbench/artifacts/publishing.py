@@ -63,8 +63,8 @@ def _about(study: Study, board: Board) -> Iterator[tuple[str, str]]:
     data = study.data
     length = f"{data.tokens:,} tokens" if data.tokens else "the published length"
     yield "Models", ", ".join(dict.fromkeys(line.model_title for line in board.lines))
-    rows = Counter(line.title for line in board.lines)  # of models and budgets
-    shown = ", ".join(title if count == 1 else f"{title} ({count})" for title, count in rows.items())
+    rows = Counter(line.title for line in board.lines)
+    shown = ", ".join(title if count == 1 else f"{title} ({count} rows)" for title, count in rows.items())
     yield "Rows", f"{len(board.lines)}: {shown}"
     yield "Tasks", ", ".join(TASKS[task].title for task in board.sessions)
     yield "Modes", ", ".join(MODE_TITLES[mode] for mode in board.modes)

@@ -119,7 +119,8 @@ def _draw(shown: pd.DataFrame, board: Board, stamp: Stamp, panels: tuple[Panel, 
         _lines(axes, own, kinds, drawn)
         axes.set(xlabel="Budget", ylabel="Mean score (%)" if number == 0 else "")
         write_at(figure, left, base + high + 0.15, panel.title, fontsize=9, fontweight="bold")
-    swept = set(shown[shown.duplicated(["mode", "column", "method"])]["method"])
+    known = shown.dropna(subset="score")
+    swept = set(known[known.duplicated(["mode", "column", "method"])]["method"])
     lines = {
         method: replace(pen, linestyle="" if method not in swept else pen.linestyle) for method, pen in drawn.items()
     }

@@ -19,7 +19,7 @@ from scbench.canonical import write_atomically
 LEGEND = Tex(
     r"$n$: tokens of the prompt, $m$: tokens generated, $k$: tokens kept or attended to, $\alpha$: share of the prompt "
     "that is kept. A dot under P or D: the method is made to save in prefill or in decoding, time or bytes, as the "
-    "paper marks it; the formulas count pairs of tokens alone. In bold: in this study"
+    "paper marks its own methods; the formulas of both count pairs of tokens alone. In bold: in this study"
 )
 YES, NO = Tex(r"$\bullet$"), Tex("")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from scbench.artifacts import table7, table8
 from scbench.artifacts.board import Board
 from scbench.artifacts.latex import MISSING, Tex, render
 from scbench.artifacts.registered import Registry
@@ -44,8 +45,8 @@ def frame(registry: Registry, board: Board) -> pd.DataFrame:
     categories = {TASKS[task].category for task in board.sessions}
     own = {column: int(category in categories) for column, category in ASKED.items()}
     own |= {mode: int(mode in board.modes) for mode in ("multi_turn", "multi_request")}
-    # The first request of a session, alone: the column of Tables 7 and 8.
-    own |= {"benchmark": f"This study, {board.study}", "single_question": own["multi_request"], "kv_reuse": 1}
+    single = own["multi_request"] and any(task in board.sessions for task in (*table7.TASKS, *table8.TASKS))
+    own |= {"benchmark": f"This study, {board.study}", "single_question": int(single), "kv_reuse": 1}
     return pd.concat([pd.read_csv(VALUES), pd.DataFrame([own])], ignore_index=True).assign(study=board.study)
 
 

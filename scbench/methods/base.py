@@ -24,7 +24,7 @@ Stage = Literal["baseline", "generation", "compression", "retrieval", "loading"]
 
 
 class Complexity(TypedDict):
-    """A method's row in the paper's Table 1: n prompt tokens, m generated, k kept or attended."""
+    """A row of Table 1, the paper's own for its methods: n prompt tokens, m generated, k kept or attended."""
 
     prefill_efficient: bool
     decode_efficient: bool

@@ -98,6 +98,21 @@ def test_methods_of_a_class_are_looked_at_alone_too(papers):
     assert verdicts(papers, "snapkv")["memory"] == claims.HOLDS
 
 
+def test_each_is_called_by_its_title_where_nothing_could_be_computed_too(make_board, tmp_path):
+    methods = METHODS | {"kivi-4": {"method": "kivi", "bits": 4}}
+    board = make_board(methods=methods, tasks=["retr_kv"], data=DATA | {"sessions": 3})
+    frame = claims.frame(scored(board, lambda *_: 0.5), board)
+    text = claims.write(frame, board, make_stamp("claims", board, "0" * 64), tmp_path / "claims")[0].read_text()
+    rows = [row.split(" | ")[:2] for row in text.partition("## Method by method")[2].splitlines()]
+    named = {claim.removeprefix("| "): [] for claim, *_ in rows}
+    for claim, *rest in rows:
+        named[claim.removeprefix("| ")] += rest
+    assert named["Methods with sub-O(n) memory fail after the first turn"] == [
+        *("StreamingLLM (1/8)", "SnapKV (1/8)", "snapkv-half (1/2)"),
+    ]
+    assert named["A larger budget gives a higher score"] == ["SnapKV", "KIVI"]
+
+
 def test_where_the_opposite_is_true_the_findings_do_not_hold(balanced):
     def opposite(method, mode, task, turn):
         return 1 - papers_truth(method, mode, task, turn)

@@ -49,6 +49,7 @@ def test_braces_are_balanced(text):
         ("?`", r"?{\kern0pt}`"),
         ("[1]*", "{[}1{]}{*}"),
         ("a\nb", "a b"),
+        ("\N{MINUS SIGN}5", "$-$5"),
         ("é", r"\'{e}"),
         ("Å", r"\r{A}"),
         ("长", r"\texttt{U+957F}"),

@@ -66,6 +66,19 @@ def test_table_10_shows_the_rows_of_the_further_model(tmp_path):
     assert "some of the study's methods alone" not in tex  # nothing is averaged over models
 
 
+@pytest.mark.parametrize("name", [*OVER_MODELS, "defects"])
+def test_what_is_averaged_over_models_says_which_is_left_out(name, monkeypatch, tmp_path):
+    board, module = board_of(*SECOND), importlib.import_module(f"scbench.artifacts.{name}")
+    figures = []
+    for drawing in ("figure3", "sweep", "turnfigure", "pareto"):
+        place = f"scbench.artifacts.{drawing}.write_figure"
+        monkeypatch.setattr(place, lambda draw, *_: figures.append(draw()) or [])
+    source = Asked(scores_of(*SECOND).assign(score_quirks="{}")) if name == "defects" else scores_of(*SECOND)
+    paths = module.write(module.frame(source, board), board, make_stamp(name, board, "0" * 64), tmp_path / name)
+    words = paths[0].read_text() if paths else " ".join(text.get_text() for text in reversed(figures[0].texts))
+    assert "some of the study's methods alone, and left out where models are averaged" in words.replace("\n", " ")
+
+
 @pytest.mark.parametrize("name", OVER_MODELS)
 def test_an_average_over_models_is_of_those_that_ran_every_method(name):
     module = importlib.import_module(f"scbench.artifacts.{name}")

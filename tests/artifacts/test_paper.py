@@ -156,6 +156,7 @@ def test_what_is_written_for_the_typesetter_names_every_piece_once_in_order(piec
         (number, piece.entry.label) for number, piece in enumerate(pieces)
     ]
     assert STAMP.lineage in tex and "1" * 64 in tex
+    assert "Section~4)" in tex and "Section 4)" not in tex, "a line does not begin with a number alone"
     for number, ending, _ in shown:
         assert (tmp_path / f"part{number}.{ending}").stat().st_size
 

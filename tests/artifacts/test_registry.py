@@ -20,8 +20,8 @@ def test_digests_are_taken_without_pandas_and_deep_learning_libraries():
     assert not {"pandas", "matplotlib", "jinja2", "tokenizers", "torch", "transformers"} & set(loaded)
 
 
-def test_one_artifact_waits_for_no_library_that_it_does_not_need():
-    """Whoever changes a line of a figure draws it again, and again: each of these takes seconds to import."""
+def test_artifacts_wait_for_no_slow_library_that_they_do_not_need():
+    """SciPy, PyTorch's compiler and transformers take seconds to import, each time that a figure is drawn again."""
     modules = ", ".join(found.module for found in ARTIFACTS.values() if found.name != "figure5")
     code = f"import sys, {modules}, scbench.artifacts.making, scbench.artifacts.sized; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

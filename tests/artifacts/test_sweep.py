@@ -70,6 +70,17 @@ def test_the_legend_shows_a_line_where_there_is_one(swept, make_scores, monkeypa
     assert styles == {"Full attention": (True, False), "SnapKV": (True, True), "KIVI": (False, True)}
 
 
+def test_a_budget_without_its_cells_makes_no_line_in_the_legend(make_board, make_scores, monkeypatch, tmp_path):
+    drawn = []
+    monkeypatch.setattr(sweep, "write_figure", lambda draw, *_: drawn.append(draw()) or [])
+    board = make_board(methods={"full": {}, "snapkv-8": SWEEP["snapkv-8"], "snapkv-2": SWEEP["snapkv-2"]})
+    scores = make_scores(board)
+    frame = figure4.frame(scores[scores["method"] != "snapkv-2"], board)
+    figure4.write(frame, board, make_stamp("figure4", board, "0" * 64), tmp_path)
+    (shown,) = (line for line in drawn[0].legends[0].get_lines() if line.get_label() == "SnapKV")
+    assert shown.get_linestyle() == "None"
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"tasks": ["retr_kv"]}, {"modes": ["multi_request"]}, {"methods": {"full": {}}}, {"methods": {"snapkv": {}}}],

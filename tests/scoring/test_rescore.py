@@ -92,7 +92,8 @@ def test_a_published_score_through_the_whole_path(task, prediction, gold, score,
     one = function(prediction, gold) if task == "scbench_repoqa" else line(prediction, gold)
     (row,) = table(write(tmp_path, task, one), "--profile", "compat", out=tmp_path / "a.csv").to_dict("records")
     assert row["score"] == row["turn_1"] == pytest.approx(100 * score, abs=5e-3)
-    assert f"{100 * score:.1f}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{100 * score:.1f}" in said and str(tmp_path / "a.csv") in said
 
 
 def test_published_scores_of_needles_through_the_whole_path(tmp_path):
