@@ -14,7 +14,7 @@ Numbers shown are percent; the values of sessions are shares of 1.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -56,6 +56,11 @@ class Sample:
     values: np.ndarray
     spread: float
     single: bool = False
+
+    @cached_property
+    def usual(self) -> Interval:
+        """`interval` at the usual level: a sample is a part of many sums."""
+        return _interval(self, LEVEL)
 
 
 def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True) -> dict[tuple, Sample]:
@@ -134,6 +139,10 @@ def score_limits(
 
 def interval(sample: Sample, level: float = LEVEL) -> Interval:
     """The mean of a sample with its limits; `NOTHING` of no session."""
+    return sample.usual if level == LEVEL else _interval(sample, level)
+
+
+def _interval(sample: Sample, level: float) -> Interval:
     if not len(sample.values):
         return NOTHING
     low, high = score_limits(sample.values, np.asarray(sample.spread), level, single=sample.single)

@@ -18,6 +18,7 @@ from scbench.artifacts.latex import render
 from scbench.artifacts.paging import pages
 from scbench.artifacts.scored import left_out
 from scbench.artifacts.stamp import Stamp
+from scbench.study import FLOOR, ITSELF
 from scbench.tasks import TASKS
 
 HEADS = {"string": "RS", "semantic": "RSem", "global": "Global", "multi": "MT", "average": "AVG"}
@@ -82,7 +83,10 @@ def write_categories(frame: pd.DataFrame, board: Board, stamp: Stamp, out: Path)
 
 def _near_floor(scores: pd.DataFrame, profile: str) -> dict[tuple[str, str], str]:
     """(model, mode) -> titles of the tasks on which full attention hardly beats the question without its context."""
-    flagged = stats.floors(scores, profile).query("flagged == True")
+    compared = scores[scores["method"].isin([ITSELF, FLOOR]) & scores[f"score_{profile}"].notna()]
+    if compared.empty:
+        return {}
+    flagged = stats.floors(compared, profile, full=ITSELF, floor=FLOOR).query("flagged == True")
     titles = flagged.assign(title=flagged["task"].map(lambda task: TASKS[task].title))
     return titles.groupby(["model", "mode"], sort=False)["title"].agg(", ".join).to_dict()
 

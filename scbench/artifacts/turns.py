@@ -20,14 +20,15 @@ def turn_points(scores: pd.DataFrame, board: Board, profile: str, panels: Mappin
     kept = {panel: [task for task in tasks if task in board.sessions] for panel, tasks in panels.items()}
     asked = scores[(scores["mode"] == "multi_turn") & (scores["turn"] <= TURNS)]
     points: dict[str, list[dict]] = {panel: [] for panel, tasks in kept.items() if tasks}
-    for turn, own in asked.groupby("turn"):
-        own = own[own[f"score_{profile}"].notna()]
-        samples = {} if own.empty else intervals.samples(own, profile, whole=False)
-        count = own.groupby(["model", "method", "task"]).size().to_dict()
+    # A turn in the place of the mode, so that each is a sample of its own.
+    scored = asked[asked[f"score_{profile}"].notna()].assign(mode=lambda frame: frame["turn"].astype(str))
+    samples = {} if scored.empty else intervals.samples(scored, profile, whole=False)
+    count = scored.groupby(["model", "method", "mode", "task"]).size().to_dict()
+    for turn in sorted(asked["turn"].unique()):
         for group, lines in board.groups.items():
-            runs = [(board.study, line.model, line.label, "multi_turn") for line in lines]
+            runs = [(board.study, line.model, line.label, str(turn)) for line in lines]
             for panel in points:
-                n = sum(count.get((line.model, line.label, task), 0) for line in lines for task in kept[panel])
+                n = sum(count.get((*run[1:], task), 0) for run in runs for task in kept[panel])
                 known = {"panel": panel, "method": group, "turn": turn, "n": n}
                 points[panel].append(known | _point(samples, runs, kept[panel])._asdict())
     return [point for panel in points.values() for point in panel]
