@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 from shlex import quote
 
 from snakemake.logging import logger
@@ -43,6 +44,9 @@ def read_plans():
     except UserError as error:
         raise SystemExit(f"error: {error}")
 
+
+# Every command reads the same hundred modules to know what is outdated.
+codedigest.remember(Path(".snakemake", "code.json"))
 
 PLANS = read_plans()
 PLAN = PLANS[0]

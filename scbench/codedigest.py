@@ -5,18 +5,51 @@ without importing the module: planning needs no deep-learning library.
 """
 
 import ast
+import atexit
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scbench.canonical import digest_file, digest_text, digest_value
+from scbench.canonical import digest_file, digest_text, digest_value, write_atomically
 from scbench.places import OWN_METHODS, ROOT
 
 OURS = ("scbench", "scripts", "kernels")
 
 _MADE: dict[str, dict[str, Any]] = {}
+
+Reading = tuple[str, tuple[tuple[int, str, tuple[str, ...]], ...]]  # of `_read_source`
+_KNOWN: dict[str, Reading] | None = None  # sha256 of a source -> its reading, where `remember` was asked to keep it
+_MOST = 2000
+
+
+def remember(file: Path) -> None:
+    """Take from `file` what earlier processes read in the same sources, and leave there what this one reads.
+
+    For planning, which asks for some hundred modules every time. What is recorded with a result, and an audit, read the
+    sources themselves. A file that is damaged, or of another version of this module, is as good as none.
+    """
+    global _KNOWN
+    reader, known = digest_file(Path(__file__)), {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["reader"] == reader and len(found["read"]) <= _MOST:
+            known = {key: (digest, _frozen(imported)) for key, (digest, imported) in found["read"].items()}
+    before, _KNOWN = len(known), known
+
+    def leave() -> None:
+        if len(known) > before:
+            with suppress(OSError):
+                write_atomically(file, json.dumps({"reader": reader, "read": known}))
+
+    atexit.register(leave)
+
+
+def _frozen(imported: Iterable[Iterable[Any]]) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    return tuple((int(level), str(module), tuple(map(str, names))) for level, module, names in imported)
 
 
 def digest(modules: Iterable[str]) -> str:
@@ -94,8 +127,17 @@ def imports(module: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _read_source(source: bytes) -> tuple[str, tuple[tuple[int, str, tuple[str, ...]], ...]]:
+def _read_source(source: bytes) -> Reading:
     """What `module_digest` says of a module with this source, and its imports: (level, module, names taken from it)."""
+    if _KNOWN is None:
+        return _parse(source)
+    key = hashlib.sha256(source).hexdigest()
+    if key not in _KNOWN:
+        _KNOWN[key] = _parse(source)
+    return _KNOWN[key]
+
+
+def _parse(source: bytes) -> Reading:
     tree = ast.parse(source)
     imported: list[tuple[int, str, tuple[str, ...]]] = []
     for node in _statements(tree):

@@ -1,6 +1,7 @@
 """A digest of code changes with what the code does, and with nothing else."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -28,6 +29,55 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scbench").mkdir()
     (tmp_path / "scbench" / "__init__.py").write_text("")
     return tmp_path
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch):
+    """Begins a process that remembers in a file; what it returns ends it, and says how many sources it has parsed."""
+
+    def begin(file: Path):
+        at_end, parsed, parse = [], [], codedigest._parse
+        monkeypatch.setattr(codedigest.atexit, "register", at_end.append)
+        monkeypatch.setattr(codedigest, "_parse", lambda source: parsed.append(source) or parse(source))
+        codedigest._read_source.cache_clear()
+        codedigest.remember(file)
+
+        def end() -> int:
+            at_end[0]()
+            monkeypatch.setattr(codedigest, "_parse", parse)
+            return len(parsed)
+
+        return end
+
+    yield begin
+    codedigest._KNOWN = None
+    codedigest._read_source.cache_clear()
+
+
+def test_what_was_read_once_is_known_to_the_next_process_until_it_changes(repository, process, tmp_path):
+    file = tmp_path / "kept" / "code.json"
+    end = process(file)
+    first, imported = digest_of(repository, SOURCE), codedigest.imports("scbench.area")
+    assert end() == 1
+    end = process(file)
+    assert digest_of(repository, SOURCE) == first and codedigest.imports("scbench.area") == imported
+    assert end() == 0
+    end = process(file)
+    changed = digest_of(repository, SOURCE.replace("**2", "**3"))
+    assert changed != first and end() == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"reader": "another", "read": {}}', '{"read": 3}', None], ids=str)
+def test_a_file_that_is_damaged_or_of_another_version_is_as_good_as_none(text, repository, process, tmp_path):
+    file = tmp_path / "code.json"
+    end = process(file)
+    first = digest_of(repository, SOURCE)
+    end()
+    kept = json.loads(file.read_text())
+    damaged = json.dumps(kept | {"read": {key: "x" for key in kept["read"]}}) if text is None else text
+    file.write_text(damaged)
+    end = process(file)
+    assert digest_of(repository, SOURCE) == first and end() == 1
 
 
 def digest_of(repository: Path, source: str) -> str:
