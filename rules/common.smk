@@ -1,6 +1,7 @@
 # What all rules share: the study, its plan, and digests of the code that decides each phase's results.
 # Nothing here imports a deep-learning library or pandas: every job on a cluster parses the workflow anew.
 import atexit
+import gc
 import json
 import os
 import re
@@ -24,6 +25,10 @@ from scbench.schema import read_yaml
 from scbench.status import running_jobs
 from scbench.store import check_writable, writing
 from scbench.study import history_rows, load_study, quirk_twins, twin
+
+# A plan is some hundred thousand objects that stay: to look for garbage among them takes longer than to keep it.
+gc.disable()
+atexit.register(gc.freeze)
 
 # Commands run with this repository's code, wherever the working directory is, and with this Python, unless --sdm brings
 # another one.
@@ -74,6 +79,18 @@ if workflow.is_main_process:
         # A plan is long: what it lacks is said at its end, too.
         lacking = f"This plan cannot run yet, for want of {'; '.join(STUDY.pending)}."
         atexit.register(lambda: workflow.dryrun and print(lacking))
+
+
+def hurry():
+    """Do without what a run on this machine has no use for, and waits for.
+
+    Cores bound what runs here, so no bound on the jobs begun in a second is needed: Snakemake's own keeps a run that
+    has ended waiting for the rest of that second. Garbage is looked for again, as a run takes hours; not in the plan.
+    """
+    gc.freeze()
+    gc.enable()
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 def start_run():

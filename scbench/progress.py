@@ -7,15 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from typing import TYPE_CHECKING, Any
 
 from scbench.canonical import canonical_json, write_atomically
 from scbench.errors import UserError
 from scbench.leases import start_time
 from scbench.store import writing
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
 
 LINE_SECONDS = 5.0
 FILE_SECONDS = 0.5
@@ -45,6 +45,10 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
+            # Imported by every plan, which shows no bar, the library would cost it a tenth of a second.
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bars
+
             columns = TextColumn(self.title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
             self._bars = Bars(*columns, TextColumn("{task.fields[note]}"))
             self._bars.add_task("", total=None, note="")

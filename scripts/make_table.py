@@ -1,6 +1,8 @@
 """Write a table: `python -m scripts.make_table --name table4 --config ... --scores ... --out .../table4.tex`."""
 
 import argparse
+import atexit
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,4 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    # It takes seconds: looking for garbage, also at the end among all that was imported, is half a second of them.
+    gc.disable()
+    atexit.register(gc.freeze)
     run(main)

@@ -203,10 +203,11 @@ def _scatter(axes: Axes, points: pd.DataFrame, cost: str, drawn: dict[str, Pen])
     axes.plot(best[cost], best["score"], color=FAINT, linewidth=3, zorder=1, solid_capstyle="round")
     ends = dict.fromkeys(points["method"], (math.nan, math.nan))
     places = sidestep(axes, known[cost].tolist(), known["score"].tolist(), SIZE)
+    colors = [drawn[method].color for method in known["method"]]
+    axes.vlines(places, known["low"], known["high"], colors=colors, linewidth=0.7, alpha=0.5, zorder=2)
+    axes.hlines(known["score"], known[cost], places, colors=colors, linewidth=0.7, alpha=0.5, zorder=2)
     for row, place in zip(known.to_dict("records"), places, strict=True):
         pen = drawn[row["method"]]
-        axes.vlines(place, row["low"], row["high"], color=pen.color, linewidth=0.7, alpha=0.5, zorder=2)
-        axes.hlines(row["score"], row[cost], place, color=pen.color, linewidth=0.7, alpha=0.5, zorder=2)
         axes.plot(
             [place],
             [row["score"]],

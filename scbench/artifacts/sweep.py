@@ -150,11 +150,13 @@ def _lines(axes: Axes, own: pd.DataFrame, kinds: Mapping[str, str], drawn: Mappi
         axes.axhline(level.score, color=INK, linewidth=1.0, zorder=1)
         axes.axhspan(level.low, level.high, color=INK, alpha=0.06, linewidth=0)
     points = points.assign(place=sidestep(axes, points["share"].tolist(), points["score"].tolist(), MARKER_SIZE))
+    colors = [drawn[method].color for method in points["method"]]
+    axes.vlines(points["place"], points["low"], points["high"], colors=colors, linewidth=0.7, alpha=0.5)
+    axes.hlines(points["score"], points["share"], points["place"], colors=colors, linewidth=0.7, alpha=0.5)
     for method, group in points.groupby("method", sort=False):
         pen, line = drawn[method], group.sort_values("share")
-        axes.fill_between(line["place"], line["low"], line["high"], color=pen.color, alpha=0.10, linewidth=0)
-        axes.vlines(line["place"], line["low"], line["high"], color=pen.color, linewidth=0.7, alpha=0.5)
-        axes.hlines(line["score"], line["share"], line["place"], color=pen.color, linewidth=0.7, alpha=0.5)
+        if len(line) > 1:
+            axes.fill_between(line["place"], line["low"], line["high"], color=pen.color, alpha=0.10, linewidth=0)
         how = {"color": pen.color, "linestyle": pen.linestyle, "linewidth": pen.width}
         axes.plot(line["place"], line["score"], marker=pen.marker, markeredgewidth=0, alpha=0.85, **how)
     # Powers of two lie at most this far from any budget.
