@@ -70,37 +70,46 @@ def samples(scores: pd.DataFrame, profile: str = "strict", *, whole: bool = True
     one of its sub-metrics. Raises UserError as `stats.per_task` does.
     """
     frame = stats.scored_turns(scores, profile)
-    frame["score"] /= 100
-    frame["turn"] = frame["turn"].where(frame["mode"] == "multi_turn", 0)
+    if frame.empty:
+        return {}
+    score = frame["score"].to_numpy() / 100
+    turn = frame["turn"].where(frame["mode"] == "multi_turn", 0)
     # Numbers in the place of names: cells, the sub-metrics of each, the parts whose means are averaged, sessions.
-    cells = frame.groupby(CELL)
-    cell = frame["cell"] = cells.ngroup()
-    kind = frame["kind"] = frame.groupby(["cell", "subtask"]).ngroup()
-    part = frame["part"] = frame.groupby(["kind", "turn"]).ngroup()
-    codes, sessions = pd.factorize(frame["session"], sort=True)
-    frame["session"] = codes
-    by_part, by_kind, by_cell = (frame["score"].groupby(number) for number in (part, kind, cell))
-    parts = part.groupby(kind).transform("nunique") * kind.groupby(cell).transform("nunique")
-    shares = frame["session"].groupby(cell).transform("nunique") / by_part.transform("size") / parts
-    influence = (frame["score"] - by_part.transform("mean")) * shares
-    kinds = frame.groupby("kind")["cell"].first()
-    means = by_part.mean().groupby(frame.groupby("part")["kind"].first()).mean().groupby(kinds)
-    mean, known = means.mean(), means.size()
-    square = ((frame["score"] - by_kind.transform("mean")) ** 2).groupby(kind).mean().groupby(kinds).mean()
-    turns = by_cell.size()
-    single = (turns == frame["session"].groupby(cell).nunique()).to_numpy()
+    cell, first = _numbered(*(frame[name] for name in CELL))
+    kind, of_kind = _numbered(cell, frame["subtask"])
+    part, of_part = _numbered(kind, turn)
+    own, of_own = _numbered(cell, frame["session"])
+    cell_of_kind, kind_of_part, cell_of_own = cell[of_kind], kind[of_part], cell[of_own]
+    turns, kinds, parts, sizes = (np.bincount(number) for number in (cell, cell_of_kind, kind_of_part, part))
+    sessions = np.bincount(cell_of_own)
+    part_mean = np.bincount(part, score) / sizes
+    mean = np.bincount(cell_of_kind, np.bincount(kind_of_part, part_mean) / parts) / kinds
+    shares = sessions[cell] / sizes[part] / (parts[kind] * kinds[cell])
+    values = np.bincount(own, (score - part_mean[part]) * shares) + mean[cell_of_own]
+    asked = np.bincount(kind)
+    apart = (score - (np.bincount(kind, score) / asked)[kind]) ** 2
+    square = np.bincount(cell_of_kind, np.bincount(kind, apart) / asked) / kinds
     # One more turn, as far off as a turn can be: scores that happen to be all equal do not prove that all others are.
-    spread = ((turns * square + mean * (1 - mean)) / (turns + 1)).to_numpy()
-    own = influence.groupby([cell, frame["session"]]).sum()
-    numbers, sessions = own.index.get_level_values(0), sessions.to_numpy(dtype=str)[own.index.get_level_values(1)]
-    values = own.to_numpy() + mean.to_numpy()[numbers]
-    starts = np.searchsorted(numbers, range(len(turns) + 1))
-    names = cells.size().index
+    spread = (turns * square + mean * (1 - mean)) / (turns + 1)
+    names = frame["session"].iloc[of_own].to_numpy(dtype=str)
+    starts = np.searchsorted(cell_of_own, range(len(turns) + 1))
     return {
-        name: Sample(sessions[start:stop], values[start:stop], float(spread[number]), bool(single[number]))
-        for number, (name, start, stop) in enumerate(zip(names, starts, starts[1:], strict=False))
-        if not whole or known[number] == len(TASKS[name[-1]].subtasks)
+        name: Sample(names[start:stop], values[start:stop], float(spread[number]), bool(turns[number] == stop - start))
+        for number, (name, start, stop) in enumerate(
+            zip(frame[CELL].iloc[first].itertuples(index=False, name=None), starts, starts[1:], strict=False)
+        )
+        if not whole or kinds[number] == len(TASKS[name[-1]].subtasks)
     }
+
+
+def _numbered(*keys: np.ndarray | pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row the number of its group, in the order of `keys`; of each group its first row."""
+    number: np.ndarray | int = 0
+    for key in keys:
+        codes, known = (key, range(key.max() + 1)) if isinstance(key, np.ndarray) else pd.factorize(key, sort=True)
+        number = number * len(known) + codes
+    _, first, numbers = np.unique(number, return_index=True, return_inverse=True)
+    return numbers, first
 
 
 def averaged(parts: Sequence[Sample]) -> Sample:

@@ -1,5 +1,6 @@
 """The workflow as a user runs it: real commands, the bundled model, copies of this repository."""
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.torch import load_file, save_file
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from scbench.artifacts import ARTIFACTS
 from scbench.artifacts.catalogue import catalogue
@@ -463,6 +465,12 @@ def test_a_results_directory_that_cannot_be_written_is_one_sentence(tmp_path: Pa
     assert output.splitlines()[-1].startswith("error: results")
     assert "cannot be written" in output
     assert "Traceback" not in output
+
+
+def test_the_scheduler_still_has_the_limiter_that_a_run_on_one_machine_does_without():
+    """Rules take it away by its name, which would do nothing, and keep a finished run waiting, if it had another."""
+    assert "self.job_rate_limiter" in inspect.getsource(JobScheduler.__init__)
+    assert "if self.job_rate_limiter is not None" in inspect.getsource(JobScheduler.schedule)
 
 
 def test_the_workflow_is_lint_free_and_formatted(fresh: Clone):
