@@ -55,4 +55,4 @@ onstart:
     check_start()
     start_run()
     fold_ledger()
-    hurry()
+    lift_limit()

@@ -26,9 +26,11 @@ from scbench.status import running_jobs
 from scbench.store import check_writable, writing
 from scbench.study import history_rows, load_study, quirk_twins, twin
 
-# A plan is some hundred thousand objects that stay: to look for garbage among them takes longer than to keep it.
-gc.disable()
-atexit.register(gc.freeze)
+# A plan is some hundred thousand objects that stay: to look for garbage among them takes longer than to keep it. A run
+# looks for it again (`start_run`), and the end of the process does without.
+if workflow.is_main_process:
+    gc.disable()
+    atexit.register(gc.freeze)
 
 # Commands run with this repository's code, wherever the working directory is, and with this Python, unless --sdm brings
 # another one.
@@ -81,20 +83,21 @@ if workflow.is_main_process:
         atexit.register(lambda: workflow.dryrun and print(lacking))
 
 
-def hurry():
-    """Do without what a run on this machine has no use for, and waits for.
+def lift_limit():
+    """Take away the bound on the jobs begun in a second, unless the command gives one.
 
-    Cores bound what runs here, so no bound on the jobs begun in a second is needed: Snakemake's own keeps a run that
-    has ended waiting for the rest of that second. Garbage is looked for again, as a run takes hours; not in the plan.
+    On one machine cores bound what runs, and Snakemake's bound keeps a run that has ended waiting for the rest of that
+    second.
     """
-    gc.freeze()
-    gc.enable()
-    if workflow.local_exec:
+    given = workflow.scheduling_settings.max_jobs_per_timespan
+    if workflow.local_exec and given and (given.max_jobs, given.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
 
 
 def start_run():
     """Before the first job: refuse what cannot run, show this run to others, write the study that the commands read."""
+    gc.freeze()
+    gc.enable()
     needed = list(workflow.dag.needrun_jobs())
     names = {job.rule.name for job in needed}
     if STUDY.pending and any(name.startswith("infer_") for name in names):

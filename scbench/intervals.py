@@ -106,8 +106,8 @@ def _numbered(*keys: np.ndarray | pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Of each row the number of its group, in the order of `keys`; of each group its first row."""
     number: np.ndarray | int = 0
     for key in keys:
-        codes, known = (key, range(key.max() + 1)) if isinstance(key, np.ndarray) else pd.factorize(key, sort=True)
-        number = number * len(known) + codes
+        codes = key if isinstance(key, np.ndarray) else pd.factorize(key, sort=True)[0]
+        number = number * (codes.max() + 1) + codes
     _, first, numbers = np.unique(number, return_index=True, return_inverse=True)
     return numbers, first
 

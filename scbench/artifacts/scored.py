@@ -29,7 +29,10 @@ def read_scores(paths: Iterable[str | Path], board: Board, columns: Sequence[str
         raise UserError(
             "--scores: no score files; name those of the study, results/<study>/scores/<model>/<method>.parquet"
         )
-    scores = pa.concat_tables(tables, promote_options="default").to_pandas(ignore_metadata=True)
+    try:
+        scores = pa.concat_tables(tables, promote_options="permissive").to_pandas(ignore_metadata=True)
+    except pa.ArrowException as error:
+        raise UserError(f"--scores: columns of other types in some files ({error}); score the study again") from error
     if scores.empty:
         raise UserError(f"--scores: the score files hold no turns; run the study {board.study} first")
     known = {(line.model, line.label) for line in board.lines}

@@ -32,6 +32,15 @@ def test_all_turns_of_all_files_are_read(files, scores, board):
     assert len(read) == len(scores)
 
 
+def test_files_whose_columns_differ_in_type_are_read_as_one_or_refused(files, scores, board):
+    part = pd.read_parquet(files[0])
+    part.astype({"turn": "int32", "score_strict": "float32"}).to_parquet(files[0])
+    assert len(read_scores(files, board)) == len(scores)
+    part.assign(turn="first").to_parquet(files[0])
+    with pytest.raises(UserError, match="other types in some files"):
+        read_scores(files, board)
+
+
 def test_no_files_is_an_error(board):
     with pytest.raises(UserError, match="no score files"):
         read_scores([], board)
