@@ -96,7 +96,7 @@ def lift_limit():
 
 def start_run():
     """Before the first job: refuse what cannot run, show this run to others, write the study that the commands read."""
-    gc.freeze()
+    gc.freeze()  # what was planned stays; a run takes hours, and what it leaves is swept again
     gc.enable()
     needed = list(workflow.dag.needrun_jobs())
     names = {job.rule.name for job in needed}
