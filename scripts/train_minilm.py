@@ -34,6 +34,11 @@ def load_tokenizer(given: Path | None, own: Path, resume: bool) -> PreTrainedTok
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on: a job or a container often has fewer than its machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def count_processes(given: int | None, recipe: Recipe, device: str) -> int:
     """How many processes share a step: as many as given; else one a core, and no more than a step has documents.
 
@@ -45,7 +50,7 @@ def count_processes(given: int | None, recipe: Recipe, device: str) -> int:
         if given is not None and given > 1:
             raise UserError(f"--processes {given}: several share a step on a CPU alone; leave it out on {device}")
         return 1
-    return given or min(os.cpu_count() or 1, *map(recipe.documents_per_step, recipe.stages))
+    return given or min(usable_cores(), *map(recipe.documents_per_step, recipe.stages))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

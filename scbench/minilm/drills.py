@@ -35,3 +35,6 @@ def reverse(rng: random.Random, pool: Sequence[int], length: int) -> Drill:
 
 
 DRILLS: dict[str, Callable[[random.Random, Sequence[int], int], Drill]] = {"repeat": repeat, "reverse": reverse}
+# Made of text, not of random tokens: `scbench.minilm.thinned`.
+NAMING, FACTS = "naming", "facts"
+KNOWN_DRILLS = (*DRILLS, NAMING, FACTS)

@@ -9,7 +9,7 @@ import yaml
 
 from scbench.canonical import digest_value
 from scbench.errors import UserError
-from scbench.minilm.drills import DRILLS
+from scbench.minilm.drills import KNOWN_DRILLS
 from scbench.minilm.model import Size
 from scbench.tasks import NAMES
 
@@ -22,6 +22,7 @@ class Stage:
     steps: where it ends at the latest; it ends sooner when every gate is met.
     learning_rate: at its first step and at its last one, cosine in between.
     evaluate_every: steps between two looks at held-out sessions, which is when gates are checked.
+    tokens_per_step: of a batch of this stage, if not the recipe's.
     weights: how often each task or drill is drawn, relative to the others.
     gates: exact match that a task has to reach; required: missing a gate at the last step stops the training.
     insert_layers: layers, as they are numbered before, in front of which a new one that adds nothing yet is put when
@@ -37,6 +38,7 @@ class Stage:
     weights: dict[str, float]
     gates: dict[str, float] = dataclasses.field(default_factory=dict)
     required: bool = False
+    tokens_per_step: int | None = None
     insert_layers: tuple[int, ...] = ()
 
 
@@ -64,7 +66,7 @@ class Recipe:
 
     def documents_per_step(self, stage: Stage) -> int:
         """As many of the stage's longest documents as make up `tokens_per_step`, at least one."""
-        return max(1, round(self.tokens_per_step / stage.length))
+        return max(1, round((stage.tokens_per_step or self.tokens_per_step) / stage.length))
 
     @property
     def trained_size(self) -> Size:
@@ -108,12 +110,18 @@ def _stage(values: Any, where: str) -> Stage:
     stage = dataclasses.replace(stage, learning_rate=(float(first), float(last)), insert_layers=tuple(places))
     if not stage.weights or any(weight <= 0 for weight in stage.weights.values()):
         raise UserError(f"{where}: `weights` needs at least one task, each with a weight above 0, not {stage.weights}")
+    known = (*NAMES, *KNOWN_DRILLS)
     for task in stage.weights:
-        if task not in (*NAMES, *DRILLS):
-            raise UserError(f"{where}: unknown task {task!r} in `weights`; known are {', '.join((*NAMES, *DRILLS))}")
+        if task not in known:
+            raise UserError(f"{where}: unknown task {task!r} in `weights`; known are {', '.join(known)}")
     for task in stage.gates:
         if task not in stage.weights:
             raise UserError(f"{where}: the gate on {task!r} is never met, give the task a weight or remove it")
+        if task in KNOWN_DRILLS:
+            raise UserError(f"{where}: the gate on {task!r} is never met, as drills are not looked at; gate a task")
+    own = stage.tokens_per_step
+    if own is not None and (type(own) is not int or own < 1):
+        raise UserError(f"{where}: `tokens_per_step` {own!r} is no number of tokens; give one, or leave it out")
     if stage.length <= stage.tokens:
         raise UserError(f"{where}: `length` {stage.length} leaves no room after {stage.tokens} tokens of context")
     return stage

@@ -14,9 +14,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from scbench.errors import UserError
-from scbench.minilm.drills import DRILLS
+from scbench.minilm.drills import DRILLS, KNOWN_DRILLS
 from scbench.minilm.model import IGNORE
 from scbench.minilm.recipe import Recipe, Stage
+from scbench.minilm.thinned import TEXT_DRILLS, Texts
 from scbench.prompts import encode
 from scbench.sessions import Session
 from scbench.tasks import TASKS, Scale
@@ -84,7 +85,11 @@ class DocumentStream:
 
     def tasks(self, stage: Stage) -> list[str]:
         """The tasks of a stage that can be built at its length, in the recipe's order."""
-        return [name for name in stage.weights if name not in DRILLS and TASKS[name].min_tokens <= stage.tokens]
+        return [name for name in stage.weights if name not in KNOWN_DRILLS and TASKS[name].min_tokens <= stage.tokens]
+
+    def drawn(self, stage: Stage) -> list[str]:
+        """What documents of a stage are of: its tasks and its drills."""
+        return self.tasks(stage) + [name for name in stage.weights if name in KNOWN_DRILLS]
 
     def seed(self, stage: Stage) -> int:
         return self.recipe.seed * 1000 + [other.name for other in self.recipe.stages].index(stage.name)
@@ -92,8 +97,11 @@ class DocumentStream:
     def training(self, stage: Stage, number: int) -> Document:
         """Document `number` of a stage: mostly one that asks as many questions as fit, else one with five turns."""
         rng = random.Random(f"documents/{self.seed(stage)}/{number}")
-        names = self.tasks(stage) + [name for name in stage.weights if name in DRILLS]
+        names = self.drawn(stage)
         name = rng.choices(names, [stage.weights[name] for name in names])[0]
+        if name in TEXT_DRILLS:
+            ids, asked = TEXT_DRILLS[name](rng, Texts(self._encode, self.count, stage.tokens, stage.length))
+            return Document(name, tuple(ids), tuple(asked))
         if name in DRILLS:
             ids, asked = DRILLS[name](rng, rng.choice(self._pools), stage.tokens)
             return Document(name, tuple(ids), tuple(asked))
@@ -102,6 +110,9 @@ class DocumentStream:
             tokens = max(TASKS[name].min_tokens, min(stage.tokens, stage.length // 2))
             turns = self._fit(name, tokens, stage.length)
         return play(self._build(name, tokens, turns, self.seed(stage), number), self.tokenizer, stage.length)
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
 
     def _held_out(self, stage_number: int, name: str) -> list[Document]:
         """Sessions of one task that are never trained on, five turns each at the full context of the stage."""

@@ -144,8 +144,8 @@ class Trainer:
     def _run_stage(self, stage: Stage, steps_limit: int | None) -> bool:
         """True once the stage has ended, False where `steps_limit` stopped it."""
         progress = self.progress
-        tasks = ", ".join(self.stream.tasks(stage))
-        self.say(f"stage {stage.name}: {stage.tokens} tokens, at most {stage.steps} steps, {tasks}")
+        drawn = ", ".join(self.stream.drawn(stage))
+        self.say(f"stage {stage.name}: {stage.tokens} tokens, at most {stage.steps} steps, {drawn}")
         window = Window()
         while not progress["stage_ended"]:
             if steps_limit is not None and progress["steps"] >= steps_limit:

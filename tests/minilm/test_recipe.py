@@ -7,7 +7,7 @@ import yaml
 
 from scbench.canonical import digest_file
 from scbench.errors import UserError
-from scbench.minilm.drills import DRILLS
+from scbench.minilm.drills import DRILLS, KNOWN_DRILLS
 from scbench.minilm.recipe import parse_recipe, read_recipe
 from scbench.models import EXPORTED, REPORT, read_models
 from scbench.tasks import NAMES
@@ -24,7 +24,7 @@ def values():
 def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
     recipe = read_recipe(BUNDLED)
     assert set(recipe.stages[0].weights) == {"retr_kv", *DRILLS} and recipe.stages[0].required
-    assert set(recipe.stages[-1].weights) - set(DRILLS) == set(NAMES)
+    assert set(recipe.stages[-1].weights) - set(KNOWN_DRILLS) == set(NAMES)
     assert recipe.stages[-1].tokens == 1024 and recipe.max_length == recipe.stages[-1].length
 
 
@@ -40,6 +40,9 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(weights={"retr_kv": 0}), "above 0"),
         (lambda v: v["stages"][0].update(weights={"retr_vk": 1}), "unknown task 'retr_vk'"),
         (lambda v: v["stages"][0].update(gates={"en_qa": 0.5}), "gate on 'en_qa'"),
+        (lambda v: v["stages"][0].update(gates={"repeat": 0.5}), "drills are not looked at"),
+        (lambda v: v["stages"][0].update(tokens_per_step=0), "no number of tokens"),
+        (lambda v: v["stages"][0].update(tokens_per_step="many"), "no number of tokens"),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
         (lambda v: v["stages"][1].update(insert_layers=[4]), "a model of 4 lacks"),
         (lambda v: v["stages"][1].update(insert_layers=2), "ascending list"),
@@ -51,6 +54,15 @@ def test_a_wrong_recipe_is_refused_with_the_key(values, change, words):
     change(values)
     with pytest.raises(UserError, match=words):
         parse_recipe(values, "recipe.yaml")
+
+
+def test_a_stage_may_have_batches_of_its_own_size(values):
+    before = parse_recipe(values, "recipe.yaml")
+    values["stages"][0]["tokens_per_step"] = 4 * values["tokens_per_step"]
+    recipe = parse_recipe(values, "recipe.yaml")
+    documents = [recipe.documents_per_step(stage) for stage in recipe.stages]
+    others = [before.documents_per_step(stage) for stage in before.stages]
+    assert documents == [4 * others[0], *others[1:]] and recipe.digest != before.digest
 
 
 @pytest.mark.parametrize("text", [None, "a: [1", ""])
@@ -106,7 +118,7 @@ def test_a_seed_of_the_held_out_sessions_is_refused(command):
 def test_a_step_is_shared_by_one_process_a_core_and_no_more_than_it_has_documents(monkeypatch):
     recipe = read_recipe(BUNDLED)
     for cores, processes in ((1, 1), (2, 2), (64, 3)):
-        monkeypatch.setattr(train_minilm.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(train_minilm, "usable_cores", lambda cores=cores: cores)
         assert train_minilm.count_processes(None, recipe, "cpu") == processes
         assert train_minilm.count_processes(None, recipe, "cuda") == 1
     assert train_minilm.count_processes(8, recipe, "cpu") == 8

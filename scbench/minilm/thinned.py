@@ -1,0 +1,162 @@
+"""Drills on texts: repositories and stories, many short questions behind each, answered in a word or two.
+
+A model has to learn several moves at once for the tasks on such texts: to see what a question asks for, to find where
+the text holds it, and to read from there, often backwards and over a distance that differs, to the answer. What it can
+do after the look-ups is to find a token and read what stands beside it. So most texts are thinned: of what is neither
+asked for nor asked with, a share is shown, from nothing, where the answer stands beside what is asked with, to all,
+which is the task. Without the thin ones some seeds stood still for two million tokens and longer.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from scbench.minilm.drills import FACTS, NAMING, Drill
+from scbench.tasks import Scale, functions
+from scbench.tasks.stories import tell
+from scbench.tasks.stories_en import ENGLISH
+from scbench.tasks.stories_zh import CHINESE
+from scbench.tasks.story_lexicon import Verb
+from scbench.tasks.story_questions import PERSON, questions_about
+from scbench.tasks.story_world import Fact, sentences
+
+Ids = Sequence[int]
+KINDS = 3  # of facts: homes, jobs, deeds
+BACKWARDS_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What makes a drill from text. encode: the ids of a text's tokens; count: how many there are.
+
+    tokens: of a text at most; length: of a text with its questions.
+    """
+
+    encode: Callable[[str], Ids]
+    count: Callable[[str], int]
+    tokens: int
+    length: int
+
+    def scale(self, rng: random.Random, times: int = 1) -> Scale:
+        """Texts of `tokens` tokens or half as many, some `times` that."""
+        tokens = times * rng.choice((self.tokens // 2, self.tokens))
+        return Scale(name="mini", tokens=tokens, turns=1, count=self.count, split="train")
+
+    def drill(self, text: Iterable[int], questions: Iterable[tuple[Ids, Ids]]) -> Drill:
+        """`text`, then as many of the (question, answer) as fit, one at least."""
+        ids = [*text]
+        asked: list[range] = []
+        for question, answer in questions:
+            if asked and len(ids) + len(question) + len(answer) > self.length:
+                break
+            ids += question
+            asked.append(range(len(ids), len(ids) + len(answer)))
+            ids += answer
+        return ids, asked
+
+
+def thin(rng: random.Random, ids: Ids, kept: Iterable[int], shown: float) -> list[int]:
+    """`ids` with every one of `kept` where it stands first, and a share `shown` of all the rest."""
+    waiting = set(kept)
+    found = []
+    for token in ids:
+        if token in waiting:
+            waiting.remove(token)
+            found.append(token)
+        elif rng.random() < shown:
+            found.append(token)
+    return found
+
+
+def _share(rng: random.Random) -> float:
+    """How much a text shows: in a quarter of cases nothing, in another one all."""
+    return max(0.0, min(1.0, rng.uniform(-0.5, 1.5)))
+
+
+def naming(rng: random.Random, texts: Texts) -> Drill:
+    """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
+
+    A noun is asked with once, as what was asked before can be answered from that answer. Of thinned names the verb
+    alone may be left, right in front of the nouns.
+    """
+    scale = texts.scale(rng)
+    _, repository = functions.repository(rng, scale, scale.tokens)
+    shown = _share(rng)
+    whole = rng.random() < shown
+    names = {function: texts.encode(f" {function.name}")[: None if whole else 1] for function in repository}
+    nouns = {function: _nouns(function) for function in repository}
+    taken = Counter(noun for own in nouns.values() for noun in own)
+    rarest = min(taken.values())  # 1, unless three functions share three nouns
+    text: list[int] = []
+    questions = []
+    for function, (_, code) in zip(repository, functions.units(repository), strict=True):
+        kept = [*names[function], *(token for noun in nouns[function] for token in texts.encode(f" {noun}"))]
+        text += thin(rng, texts.encode(code), kept, shown)
+        cues = [noun for noun in nouns[function] if taken[noun] == rarest]
+        questions += [(texts.encode(_question(rng, function, noun)), names[function]) for noun in cues]
+    return texts.drill(text, rng.sample(questions, len(questions)))
+
+
+def _nouns(function: functions.Function) -> list[str]:
+    return [word for word in re.findall("[a-z]+", function.description) if word in functions.NOUNS]
+
+
+def _question(rng: random.Random, function: functions.Function, noun: str) -> str:
+    """The noun alone, or it and the word a definition begins with, or the words around the noun and that word."""
+    form = rng.randrange(3)
+    gap = rng.choice(("", functions.GAP))
+    if form == 0:
+        return f"{gap} {noun}"
+    opening = functions.GAP + function.code.partition(f" {function.name}")[0]
+    if form == 1:
+        return f"{gap} {noun}{opening}"
+    words = function.description.split(" ")
+    place = next(number for number, word in enumerate(words) if word.startswith(noun))
+    first, end = rng.randint(0, place), rng.randint(place + 1, len(words))
+    return gap + "".join(f" {word}" for word in words[first:end]) + opening
+
+
+def facts(rng: random.Random, texts: Texts) -> Drill:
+    """A story; asked: about each fact once, without what surrounds a question in the tasks.
+
+    A thinned story holds facts of one kind, stated outright, so that a name or a place alone asks for one thing. Of its
+    people the first names alone may be left, right in front of what is said of them. Most stories ask for people alone:
+    to read back to them is the harder direction.
+    """
+    shown = _share(rng)
+    lexicon = rng.choice((ENGLISH, CHINESE))
+    story = tell(lexicon, texts.scale(rng, 1 if shown == 1 else KINDS), rng)
+    chosen = story.facts if shown == 1 else _of_one_kind(rng, story.facts)
+    whole = rng.random() < shown
+    able = {fact: [one for one in questions_about(story, fact) if not one.aggregate] for fact in chosen}
+    people = {fact: [one for one in ones if one.kind == PERSON] for fact, ones in able.items()}
+    # Of a thinned deed, what is asked with leads to a thing and to a place alike.
+    deeds = shown < 1 and isinstance(chosen[0].relation, Verb)
+    if any(people.values()) and (rng.random() < BACKWARDS_SHARE or deeds):
+        able = people
+    text: list[int] = []
+    questions = []
+    for fact in chosen:
+        person = texts.encode(fact.person)[: None if whole else 1]
+        kept = [*person, *texts.encode(fact.value), *texts.encode(fact.place)]
+        stated = texts.encode(lexicon.gap.join(sentences(lexicon, fact)) + lexicon.end)
+        text += thin(rng, stated, kept, shown)
+        if able[fact]:
+            question = rng.choice(able[fact])
+            cue = texts.encode(rng.choice(("", "\n")) + question.text)
+            answer = person if question.kind == PERSON else texts.encode(question.answer)
+            questions.append((thin(rng, cue, kept, shown), answer))
+    return texts.drill(text, rng.sample(questions, len(questions)))
+
+
+def _of_one_kind(rng: random.Random, facts: Sequence[Fact]) -> list[Fact]:
+    """Homes, jobs or deeds alone, those stated by reference left out."""
+    outright = [fact for fact in facts if not fact.like]
+    kinds = ["deed" if isinstance(fact.relation, Verb) else fact.relation for fact in outright]
+    kind = rng.choice(sorted(set(kinds)))
+    return [fact for fact, own in zip(outright, kinds, strict=True) if own == kind]
+
+
+TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {NAMING: naming, FACTS: facts}

@@ -1,0 +1,137 @@
+"""The drills on texts: what they ask follows from what they show, and what they show is a text, thinned or whole."""
+
+import random
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from scbench.minilm import thinned
+from scbench.minilm.stream import token_counter
+from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
+from scbench.models import read_models
+from scbench.tasks import functions
+from scbench.tasks.stories_en import ENGLISH
+from scbench.tasks.stories_zh import CHINESE
+
+SEEDS = range(25)
+HELD = sorted({*ENGLISH.places, *CHINESE.places, *ENGLISH.jobs, *CHINESE.jobs}, key=len)
+
+
+@pytest.fixture(scope="module")
+def words() -> PreTrainedTokenizerFast:
+    """The bundled tokenizer: a word, a name or a frame of a sentence is a token."""
+    return PreTrainedTokenizerFast.from_pretrained(read_models()["minilm"].directory)
+
+
+@pytest.fixture
+def drill(words, monkeypatch):
+    """Token ids of a document, what is asked in it, and its (question, answer) in words; the first has the text too."""
+
+    def build(name, seed, shown, tokens=96, length=400):
+        monkeypatch.setattr(thinned, "_share", lambda rng: shown)
+        ids, asked = TEXT_DRILLS[name](random.Random(seed), texts(words, tokens, length))
+        ends = [0, *(answer.stop for answer in asked)]
+        pairs = [
+            (words.decode(ids[end : answer.start]), words.decode(ids[answer.start : answer.stop]))
+            for end, answer in zip(ends, asked, strict=False)
+        ]
+        return ids, asked, pairs
+
+    return build
+
+
+def texts(words, tokens=96, length=400):
+    def encode(text):
+        return words.backend_tokenizer.encode(text, add_special_tokens=False).ids
+
+    return Texts(encode, token_counter(words), tokens, length)
+
+
+def test_a_thinned_text_keeps_what_is_kept_where_it_stands_first_and_a_share_of_the_rest():
+    ids = [7, 1, 2, 3, 1, 4, 2, 9]
+    assert thin(random.Random(0), ids, [1, 2, 9, 100], 0.0) == [1, 2, 9]
+    assert thin(random.Random(0), ids, [1, 2], 1.0) == ids
+    lengths = [len(thin(random.Random(seed), range(1000), range(0, 1000, 2), 0.3)) for seed in range(20)]
+    assert min(lengths) > 600 and max(lengths) < 700
+    for seed in range(20):
+        left = thin(random.Random(seed), ids, [1, 2], 0.5)
+        rest = iter(ids)
+        assert all(token in rest for token in left) and {1, 2} <= set(left)
+
+
+@pytest.mark.parametrize("name", TEXT_DRILLS)
+@pytest.mark.parametrize("length", [60, 120, 400])
+@pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
+def test_a_document_ends_with_an_answer_and_keeps_its_length(name, length, shown, drill):
+    for seed in SEEDS:
+        ids, asked, _ = drill(name, seed, shown, length=length)
+        assert asked and (len(ids) <= length or len(asked) == 1)
+        assert asked[-1].stop == len(ids) and all(len(answer) for answer in asked)
+        assert all(first.stop < second.start for first, second in pairwise(asked))
+
+
+@pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
+def test_nouns_are_answered_with_the_name_of_the_function_that_takes_them(shown, words, drill):
+    for seed in SEEDS:
+        rng = random.Random(seed)
+        scale = texts(words).scale(rng)  # drawn first, so that they can be drawn again
+        _, repository = functions.repository(rng, scale, scale.tokens)
+        _, _, pairs = drill("naming", seed, shown)
+        taken = {function.name: set(re.findall("[a-z]+", function.code)) for function in repository}
+        for question, answer in pairs[1:]:
+            nouns = {word for word in re.findall("[a-z]+", question) if word in functions.NOUNS}
+            assert nouns and answer.startswith(" ")
+            assert any(name.startswith(answer.strip()) and nouns <= taken[name] for name in taken)
+        assert max(Counter(answer for _, answer in pairs).values()) <= 2 or shown < 1
+        if shown == 1:
+            context = "".join(text for _, text in functions.units(repository))
+            assert pairs[0][0].startswith(context) and all(answer.strip() in taken for _, answer in pairs)
+
+
+def test_a_question_is_a_noun_alone_or_some_words_and_the_word_that_opens_a_definition():
+    function = functions.Function("draw_layer", "long draw_layer(\n", "Adds the helmet and the saddle, then triples.")
+    questions = {thinned._question(random.Random(seed), function, "saddle").removeprefix("\n\n") for seed in range(400)}
+    opening = functions.GAP + "long"
+    assert {" saddle", " saddle" + opening, f" {function.description}{opening}"} <= questions
+    for question in questions:
+        words = question.removesuffix(opening)
+        assert "saddle" in words and (words in f" {function.description}" or words == " saddle")
+
+
+def test_in_a_story_without_its_frames_an_answer_stands_beside_what_is_asked_with(drill):
+    kinds = Counter()
+    for seed in range(60):
+        _, _, pairs = drill("facts", seed, 0.0)
+        text = pairs[0][0].replace("\n", "")
+        for question, answer in pairs[1:]:
+            cue = question.strip()
+            beside = (cue + answer, answer + cue)
+            held = next((value for value in HELD if value in (cue, answer)), None)
+            kinds[held is not None, answer == held] += 1
+            if held is not None:  # of a deed, a place may stand between
+                assert any(pair in text for pair in beside), (text, question, answer)
+    assert min(kinds[True, True], kinds[True, False], kinds[False, False]) > 20
+
+
+def test_a_whole_story_is_told_and_asked_about_as_in_the_tasks(drill):
+    rng = random.Random(3)
+    frames = [*ENGLISH.questions.values(), *CHINESE.questions.values()]
+    asked_like = [re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(frame))) for frame in frames]
+    for _ in SEEDS:
+        _, _, pairs = drill("facts", rng.randrange(1000), 1.0)
+        assert all(any(frame.fullmatch(question.strip()) for frame in asked_like) for question, _ in pairs[1:])
+        assert "\n" in pairs[0][0] or "。" in pairs[0][0]
+
+
+@pytest.mark.parametrize("name", TEXT_DRILLS)
+def test_the_same_random_numbers_give_the_same_document(name, drill):
+    assert drill(name, 5, 0.4) == drill(name, 5, 0.4) != drill(name, 6, 0.4)
+
+
+def test_a_quarter_of_texts_shows_nothing_of_the_rest_and_a_quarter_all():
+    shares = [thinned._share(random.Random(seed)) for seed in range(2000)]
+    assert 0.2 < sum(share == 0 for share in shares) / 2000 < 0.3
+    assert 0.2 < sum(share == 1 for share in shares) / 2000 < 0.3
