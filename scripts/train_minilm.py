@@ -35,7 +35,7 @@ def load_tokenizer(given: Path | None, own: Path, resume: bool) -> PreTrainedTok
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on: a job or a container often has fewer than its machine."""
+    """Cores that this process may run on, fewer than the machine's in a job that is bound to some of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--processes",
         type=int,
-        help="processes that share each step, on a CPU (default: one a core); another number, other weights"
-        " for another number, by rounding",
+        help="processes that share each step, on a CPU (default: one a core that may be used); another number, other"
+        " weights, by rounding",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
     parser.add_argument("--steps-limit", type=int, default=None, help="stop after this many steps in all, not exported")

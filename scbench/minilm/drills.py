@@ -37,4 +37,5 @@ def reverse(rng: random.Random, pool: Sequence[int], length: int) -> Drill:
 DRILLS: dict[str, Callable[[random.Random, Sequence[int], int], Drill]] = {"repeat": repeat, "reverse": reverse}
 # Made of text, not of random tokens: `scbench.minilm.thinned`.
 NAMING, FACTS = "naming", "facts"
+TEXT_DRILL_TOKENS = 32  # in half as many, some functions do not fit
 KNOWN_DRILLS = (*DRILLS, NAMING, FACTS)

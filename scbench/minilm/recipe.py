@@ -9,7 +9,7 @@ import yaml
 
 from scbench.canonical import digest_value
 from scbench.errors import UserError
-from scbench.minilm.drills import KNOWN_DRILLS
+from scbench.minilm.drills import FACTS, KNOWN_DRILLS, NAMING, TEXT_DRILL_TOKENS
 from scbench.minilm.model import Size
 from scbench.tasks import NAMES
 
@@ -22,7 +22,7 @@ class Stage:
     steps: where it ends at the latest; it ends sooner when every gate is met.
     learning_rate: at its first step and at its last one, cosine in between.
     evaluate_every: steps between two looks at held-out sessions, which is when gates are checked.
-    tokens_per_step: of a batch of this stage, if not the recipe's.
+    tokens_per_step: of a training batch of this stage, if not the recipe's.
     weights: how often each task or drill is drawn, relative to the others.
     gates: exact match that a task has to reach; required: missing a gate at the last step stops the training.
     insert_layers: layers, as they are numbered before, in front of which a new one that adds nothing yet is put when
@@ -65,7 +65,7 @@ class Recipe:
         return max(stage.length for stage in self.stages)
 
     def documents_per_step(self, stage: Stage) -> int:
-        """As many of the stage's longest documents as make up `tokens_per_step`, at least one."""
+        """As many of the stage's longest documents as make up its `tokens_per_step`, or the recipe's; at least one."""
         return max(1, round((stage.tokens_per_step or self.tokens_per_step) / stage.length))
 
     @property
@@ -76,7 +76,11 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        return digest_value(dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        for stage in values["stages"]:
+            if stage["tokens_per_step"] is None:  # as if the key did not exist, so that older recipes keep theirs
+                del stage["tokens_per_step"]
+        return digest_value(values)
 
 
 def _fill(kind: type, values: Any, where: str) -> dict[str, Any]:
@@ -119,6 +123,11 @@ def _stage(values: Any, where: str) -> Stage:
             raise UserError(f"{where}: the gate on {task!r} is never met, give the task a weight or remove it")
         if task in KNOWN_DRILLS:
             raise UserError(f"{where}: the gate on {task!r} is never met, as drills are not looked at; gate a task")
+    drills = [drill for drill in (NAMING, FACTS) if drill in stage.weights]
+    if drills and stage.tokens < TEXT_DRILL_TOKENS:
+        raise UserError(
+            f"{where}: `tokens` {stage.tokens} are too few for {', '.join(drills)}; give {TEXT_DRILL_TOKENS} or more"
+        )
     own = stage.tokens_per_step
     if own is not None and (type(own) is not int or own < 1):
         raise UserError(f"{where}: `tokens_per_step` {own!r} is no number of tokens; give one, or leave it out")

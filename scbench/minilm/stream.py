@@ -27,7 +27,7 @@ TURNS = 5
 
 @dataclass(frozen=True)
 class Document:
-    """Token ids of one session, played to its end, and the positions of each answer with the stop token after it."""
+    """Token ids, and the positions that are asked for: of a session played to its end, answers and their stop tokens."""
 
     task: str
     ids: tuple[int, ...]

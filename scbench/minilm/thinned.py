@@ -3,8 +3,8 @@
 A model has to learn several moves at once for the tasks on such texts: to see what a question asks for, to find where
 the text holds it, and to read from there, often backwards and over a distance that differs, to the answer. What it can
 do after the look-ups is to find a token and read what stands beside it. So most texts are thinned: of what is neither
-asked for nor asked with, a share is shown, from nothing, where the answer stands beside what is asked with, to all,
-which is the task. Without the thin ones some seeds stood still for two million tokens and longer.
+asked for nor asked with, a share is shown, from nothing, where the answer stands beside what is asked with, to all, as
+in the tasks. Without the thin ones some seeds stood still for two million tokens and longer.
 """
 
 import random
@@ -31,7 +31,7 @@ BACKWARDS_SHARE = 0.6
 class Texts:
     """What makes a drill from text. encode: the ids of a text's tokens; count: how many there are.
 
-    tokens: of a text at most; length: of a text with its questions.
+    tokens: of a text, about; length: of a text with its questions, of which there is one at least.
     """
 
     encode: Callable[[str], Ids]
@@ -40,7 +40,7 @@ class Texts:
     length: int
 
     def scale(self, rng: random.Random, times: int = 1) -> Scale:
-        """Texts of `tokens` tokens or half as many, some `times` that."""
+        """Texts of `tokens` tokens or half as many, or `times` as many."""
         tokens = times * rng.choice((self.tokens // 2, self.tokens))
         return Scale(name="mini", tokens=tokens, turns=1, count=self.count, split="train")
 
@@ -78,7 +78,7 @@ def _share(rng: random.Random) -> float:
 def naming(rng: random.Random, texts: Texts) -> Drill:
     """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
 
-    A noun is asked with once, as what was asked before can be answered from that answer. Of thinned names the verb
+    A noun stands alone in one question, so that few can be answered from an earlier answer. Of thinned names the verb
     alone may be left, right in front of the nouns.
     """
     scale = texts.scale(rng)
@@ -88,7 +88,7 @@ def naming(rng: random.Random, texts: Texts) -> Drill:
     names = {function: texts.encode(f" {function.name}")[: None if whole else 1] for function in repository}
     nouns = {function: _nouns(function) for function in repository}
     taken = Counter(noun for own in nouns.values() for noun in own)
-    rarest = min(taken.values())  # 1, unless three functions share three nouns
+    rarest = min(taken.values())  # 1, unless every noun is shared, as three may be by three functions
     text: list[int] = []
     questions = []
     for function, (_, code) in zip(repository, functions.units(repository), strict=True):
@@ -119,17 +119,21 @@ def _question(rng: random.Random, function: functions.Function, noun: str) -> st
 
 
 def facts(rng: random.Random, texts: Texts) -> Drill:
-    """A story; asked: about each fact once, without what surrounds a question in the tasks.
+    """The facts of a story; asked: about each once, without what surrounds a question in the tasks.
 
-    A thinned story holds facts of one kind, stated outright, so that a name or a place alone asks for one thing. Of its
+    A thinned story holds facts of one kind, stated outright, no two of which fit what one of them is asked with. Of its
     people the first names alone may be left, right in front of what is said of them. Most stories ask for people alone:
     to read back to them is the harder direction.
     """
     shown = _share(rng)
+    whole = rng.random() < shown
     lexicon = rng.choice((ENGLISH, CHINESE))
     story = tell(lexicon, texts.scale(rng, 1 if shown == 1 else KINDS), rng)
-    chosen = story.facts if shown == 1 else _of_one_kind(rng, story.facts)
-    whole = rng.random() < shown
+
+    def shown_of(person: str) -> Ids:
+        return texts.encode(person)[: None if whole else 1]
+
+    chosen = story.facts if shown == 1 else _of_one_kind(rng, story.facts, shown_of)
     able = {fact: [one for one in questions_about(story, fact) if not one.aggregate] for fact in chosen}
     people = {fact: [one for one in ones if one.kind == PERSON] for fact, ones in able.items()}
     # Of a thinned deed, what is asked with leads to a thing and to a place alike.
@@ -139,10 +143,13 @@ def facts(rng: random.Random, texts: Texts) -> Drill:
     text: list[int] = []
     questions = []
     for fact in chosen:
-        person = texts.encode(fact.person)[: None if whole else 1]
+        person = shown_of(fact.person)
         kept = [*person, *texts.encode(fact.value), *texts.encode(fact.place)]
         stated = texts.encode(lexicon.gap.join(sentences(lexicon, fact)) + lexicon.end)
-        text += thin(rng, stated, kept, shown)
+        fact_shown = thin(rng, stated, kept, shown)
+        if questions and len(text) + len(fact_shown) > texts.tokens:
+            break
+        text += fact_shown
         if able[fact]:
             question = rng.choice(able[fact])
             cue = texts.encode(rng.choice(("", "\n")) + question.text)
@@ -151,12 +158,16 @@ def facts(rng: random.Random, texts: Texts) -> Drill:
     return texts.drill(text, rng.sample(questions, len(questions)))
 
 
-def _of_one_kind(rng: random.Random, facts: Sequence[Fact]) -> list[Fact]:
-    """Homes, jobs or deeds alone, those stated by reference left out."""
+def _of_one_kind(rng: random.Random, facts: Sequence[Fact], shown_of: Callable[[str], Ids]) -> list[Fact]:
+    """Homes, jobs or deeds alone, none by reference; one for a person as shown, or for a thing that was done to."""
     outright = [fact for fact in facts if not fact.like]
     kinds = ["deed" if isinstance(fact.relation, Verb) else fact.relation for fact in outright]
     kind = rng.choice(sorted(set(kinds)))
-    return [fact for fact, own in zip(outright, kinds, strict=True) if own == kind]
+    found: dict[str | tuple[int, ...], Fact] = {}
+    for fact, own in zip(outright, kinds, strict=True):
+        if own == kind:
+            found.setdefault(fact.value if kind == "deed" else tuple(shown_of(fact.person)), fact)
+    return [*found.values()]
 
 
 TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {NAMING: naming, FACTS: facts}

@@ -41,6 +41,7 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(weights={"retr_vk": 1}), "unknown task 'retr_vk'"),
         (lambda v: v["stages"][0].update(gates={"en_qa": 0.5}), "gate on 'en_qa'"),
         (lambda v: v["stages"][0].update(gates={"repeat": 0.5}), "drills are not looked at"),
+        (lambda v: v["stages"][0].update(tokens=24, weights={"naming": 1}, gates={}), "give 32 or more"),
         (lambda v: v["stages"][0].update(tokens_per_step=0), "no number of tokens"),
         (lambda v: v["stages"][0].update(tokens_per_step="many"), "no number of tokens"),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
@@ -63,6 +64,13 @@ def test_a_stage_may_have_batches_of_its_own_size(values):
     documents = [recipe.documents_per_step(stage) for stage in recipe.stages]
     others = [before.documents_per_step(stage) for stage in before.stages]
     assert documents == [4 * others[0], *others[1:]] and recipe.digest != before.digest
+
+
+@pytest.mark.parametrize("name", [name for name, model in read_models().items() if model.recipe])
+def test_the_report_of_a_bundled_model_names_its_recipe(name):
+    model = read_models()[name]
+    report = json.loads((model.directory / REPORT).read_text())
+    assert replace(read_recipe(model.recipe_file), seed=report["seed"]).digest == report["recipe_digests"][-1]
 
 
 @pytest.mark.parametrize("text", [None, "a: [1", ""])
@@ -113,6 +121,14 @@ def test_another_seed_is_another_recipe_and_the_run_may_lie_elsewhere(command, t
 def test_a_seed_of_the_held_out_sessions_is_refused(command):
     with pytest.raises(UserError, match=r"--seed -1: give 0 or more"):
         train_minilm.main([*command, "--seed", "-1"])
+
+
+def test_cores_that_a_process_may_not_use_are_not_counted(monkeypatch):
+    monkeypatch.setattr(train_minilm.os, "sched_getaffinity", lambda process: {3, 5, 6}, raising=False)
+    assert train_minilm.usable_cores() == 3
+    monkeypatch.delattr(train_minilm.os, "sched_getaffinity")
+    monkeypatch.setattr(train_minilm.os, "cpu_count", lambda: 7)
+    assert train_minilm.usable_cores() == 7
 
 
 def test_a_step_is_shared_by_one_process_a_core_and_no_more_than_it_has_documents(monkeypatch):
