@@ -27,7 +27,7 @@ TURNS = 5
 
 @dataclass(frozen=True)
 class Document:
-    """Token ids, and the positions that are asked for: of a session played to its end, answers and their stop tokens."""
+    """Token ids, and the positions that are asked for: of a session played to its end, answers and stop tokens."""
 
     task: str
     ids: tuple[int, ...]
