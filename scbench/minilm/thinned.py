@@ -62,10 +62,8 @@ def thin(rng: random.Random, ids: Ids, kept: Iterable[int], shown: float) -> lis
     waiting = set(kept)
     found = []
     for token in ids:
-        if token in waiting:
-            waiting.remove(token)
-            found.append(token)
-        elif rng.random() < shown:
+        if token in waiting or rng.random() < shown:
+            waiting.discard(token)
             found.append(token)
     return found
 
@@ -78,8 +76,8 @@ def _share(rng: random.Random) -> float:
 def naming(rng: random.Random, texts: Texts) -> Drill:
     """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
 
-    A noun stands alone in one question, so that few can be answered from an earlier answer. Of thinned names the verb
-    alone may be left, right in front of the nouns.
+    One question a noun, so that few can be answered from an earlier answer (words around a noun may hold the other one
+    of its function). Of thinned names the verb alone may be left, right in front of the nouns.
     """
     scale = texts.scale(rng)
     _, repository = functions.repository(rng, scale, scale.tokens)
