@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from scbench.artifacts.board import Board, read_board
-from scbench.study import load_study
+from scbench.study import Study, load_study
 from scbench.tasks import TASKS
 
 METHODS = {
@@ -88,9 +88,15 @@ def fake_scores(board: Board) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def make_board() -> Callable[..., Board]:
+def make_study() -> Callable[..., Study]:
+    """A study from its changes."""
+    return lambda **changes: load_study(study_config(**changes), "study.json")
+
+
+@pytest.fixture(scope="session")
+def make_board(make_study: Callable[..., Study]) -> Callable[..., Board]:
     """A board from a study's changes."""
-    return lambda **changes: read_board(load_study(study_config(**changes), "study.json"))
+    return lambda **changes: read_board(make_study(**changes))
 
 
 @pytest.fixture(scope="session")
