@@ -31,12 +31,13 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose update is orthogonalised, matrices of one shape together.
 
-    An update has the root mean square 0.2 * lr in every shape, so that AdamW's learning rates carry over
-    (Liu et al., Muon is scalable for LLM training, 2025, equation 4).
+    An update has the root mean square 0.2 * lr in every shape, so that AdamW's learning rates carry over (Liu et al.,
+    Muon is scalable for LLM training, 2025, equation 4). Its size does not depend on that of the matrix, so that
+    without `weight_decay` (theirs is 0.1) matrices grow for as long as they are trained, and turn ever more slowly.
     """
 
-    def __init__(self, params, lr: float, momentum: float = 0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -58,16 +59,20 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonalise(torch.stack([wide for _, wide in members]))
                 for (parameter, _), update in zip(members, updates, strict=True):
                     turned = update if update.shape == parameter.shape else update.mT
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(turned, alpha=-0.2 * group["lr"] * math.sqrt(max(shape)))
 
 
-def make_optimizers(model: MiniLlama) -> dict[str, torch.optim.Optimizer]:
-    """Muon for every matrix but the embedding, AdamW for the embedding and the norms; rates are 0 until set."""
+def make_optimizers(model: MiniLlama, weight_decay: float = 0.0) -> dict[str, torch.optim.Optimizer]:
+    """Muon for every matrix but the embedding, AdamW for the embedding and the norms; rates are 0 until set.
+
+    weight_decay: of the matrices, for each unit of the learning rate.
+    """
     matrices, others = [], []
     for name, parameter in model.named_parameters():
         (matrices if parameter.dim() == 2 and "embed_tokens" not in name else others).append(parameter)
     return {
-        "muon": Muon(matrices, lr=0.0),
+        "muon": Muon(matrices, lr=0.0, weight_decay=weight_decay),
         "adamw": torch.optim.AdamW(others, lr=0.0, betas=(0.9, 0.98), weight_decay=0.0),
     }
 

@@ -9,7 +9,7 @@ import yaml
 
 from scbench.canonical import digest_value
 from scbench.errors import UserError
-from scbench.minilm.drills import FACTS, KNOWN_DRILLS, NAMING, TEXT_DRILL_TOKENS
+from scbench.minilm.drills import KNOWN_DRILLS, ON_TEXTS, TEXT_DRILL_TOKENS
 from scbench.minilm.model import Size
 from scbench.tasks import NAMES
 
@@ -48,6 +48,7 @@ class Recipe:
 
     many_questions: share of documents that ask as many questions as fit; the others have the five turns of evaluation.
     evaluation_sessions: held-out sessions a task, each with five turns.
+    weight_decay: of the matrices but the embedding, times the learning rate at each step.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Recipe:
     warmup_steps: int
     evaluation_sessions: int
     stages: tuple[Stage, ...]
+    weight_decay: float = 0.0
 
     @property
     def max_length(self) -> int:
@@ -77,8 +79,11 @@ class Recipe:
     @property
     def digest(self) -> str:
         values = dataclasses.asdict(self)
+        # As if the keys did not exist where they say nothing, so that older recipes keep their digests.
+        if not self.weight_decay:
+            del values["weight_decay"]
         for stage in values["stages"]:
-            if stage["tokens_per_step"] is None:  # as if the key did not exist, so that older recipes keep theirs
+            if stage["tokens_per_step"] is None:
                 del stage["tokens_per_step"]
         return digest_value(values)
 
@@ -123,7 +128,7 @@ def _stage(values: Any, where: str) -> Stage:
             raise UserError(f"{where}: the gate on {task!r} is never met, give the task a weight or remove it")
         if task in KNOWN_DRILLS:
             raise UserError(f"{where}: the gate on {task!r} is never met, as drills are not looked at; gate a task")
-    drills = [drill for drill in (NAMING, FACTS) if drill in stage.weights]
+    drills = [drill for drill in ON_TEXTS if drill in stage.weights]
     if drills and stage.tokens < TEXT_DRILL_TOKENS:
         raise UserError(
             f"{where}: `tokens` {stage.tokens} are too few for {', '.join(drills)}; give {TEXT_DRILL_TOKENS} or more"
@@ -145,6 +150,9 @@ def parse_recipe(values: Any, where: str) -> Recipe:
             f"{where}, size: num_attention_heads {size.num_attention_heads} is not a multiple of "
             f"num_key_value_heads {size.num_key_value_heads}; change one of them"
         )
+    decay = values.get("weight_decay", 0.0)
+    if type(decay) not in (int, float) or not 0 <= decay < 1:
+        raise UserError(f"{where}: `weight_decay` {decay!r} is no share of a matrix; give a number from 0 to below 1")
     stages = tuple(_stage(stage, f"{where}, stage {number}") for number, stage in enumerate(values["stages"], start=1))
     if len({stage.name for stage in stages}) < len(stages):
         raise UserError(f"{where}: two stages share a name; give each its own")

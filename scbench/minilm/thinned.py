@@ -1,4 +1,4 @@
-"""Drills on texts: repositories and stories, many short questions behind each, answered in a word or two.
+"""Drills on texts: repositories, stories and dictionaries, many short questions behind each, answered in a word or two.
 
 A model has to learn several moves at once for the tasks on such texts: to see what a question asks for, to find where
 the text holds it, and to read from there, often backwards and over a distance that differs, to the answer. What it can
@@ -7,14 +7,17 @@ asked for nor asked with, a share is shown, from nothing, where the answer stand
 in the tasks. Without the thin ones some seeds stood still for two million tokens and longer.
 """
 
+import math
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scbench.minilm.drills import FACTS, NAMING, Drill
-from scbench.tasks import Scale, functions
+from scbench.minilm.drills import AFFIXES, FACTS, NAMING, Drill
+from scbench.tasks import Scale, functions, retr_kv
+from scbench.tasks.base import belongs
+from scbench.tasks.retr_prefix_suffix import HEAD, query
 from scbench.tasks.stories import tell
 from scbench.tasks.stories_en import ENGLISH
 from scbench.tasks.stories_zh import CHINESE
@@ -62,8 +65,10 @@ def thin(rng: random.Random, ids: Ids, kept: Iterable[int], shown: float) -> lis
     waiting = set(kept)
     found = []
     for token in ids:
-        if token in waiting or rng.random() < shown:
-            waiting.discard(token)
+        if token in waiting:
+            waiting.remove(token)
+            found.append(token)
+        elif rng.random() < shown:
             found.append(token)
     return found
 
@@ -76,8 +81,8 @@ def _share(rng: random.Random) -> float:
 def naming(rng: random.Random, texts: Texts) -> Drill:
     """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
 
-    One question a noun, so that few can be answered from an earlier answer (words around a noun may hold the other one
-    of its function). Of thinned names the verb alone may be left, right in front of the nouns.
+    A noun stands alone in one question, so that few can be answered from an earlier answer. Of thinned names the verb
+    alone may be left, right in front of the nouns.
     """
     scale = texts.scale(rng)
     _, repository = functions.repository(rng, scale, scale.tokens)
@@ -168,4 +173,45 @@ def _of_one_kind(rng: random.Random, facts: Sequence[Fact], shown_of: Callable[[
     return [*found.values()]
 
 
-TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {NAMING: naming, FACTS: facts}
+def affixes(rng: random.Random, texts: Texts) -> Drill:
+    """A dictionary of strings; asked: the one with a prefix and a suffix, as in Retr.Prefix-Suffix.
+
+    In two fifths of them all strings have one prefix, so that the suffix tells them apart; in the others several share
+    a prefix and several a suffix, and both together lead to one. In the task an affix leads to two strings at most, and
+    every other run stood still at half of the answers, those that the prefix alone finds. In every other dictionary a
+    question is the two affixes and its answer what stands between them.
+    """
+    shown = rng.choice((0.0, 1.0))
+    count = texts.tokens // texts.count('x4v8i4", "')
+    prefixes = _codes(rng, round((2 * count) ** max(0.0, rng.uniform(-0.5, 0.75))))
+    suffixes = _codes(rng, math.ceil(2 * count / len(prefixes)))
+    pairs = rng.sample([(prefix, suffix) for prefix in prefixes for suffix in suffixes], count)
+    words = [_word(rng, *pair) for pair in pairs]
+    whole = rng.random() < shown
+    questions = []
+    for (prefix, suffix), word in rng.sample([*zip(pairs, words, strict=True)], count):
+        kept = [*texts.encode(prefix), *texts.encode(suffix)]
+        cue = thin(rng, texts.encode(f"\n\n{query(prefix, suffix)}"), kept, shown)
+        answer = word if whole else word.removeprefix(prefix).removesuffix(suffix)
+        questions.append((cue, texts.encode(answer)))
+    return texts.drill(texts.encode(HEAD + ", ".join(f'"{word}"' for word in words) + "]"), questions)
+
+
+def _codes(rng: random.Random, count: int) -> list[str]:
+    found: dict[str, None] = {}
+    while len(found) < count:
+        found[retr_kv.code(rng)] = None
+    return [*found]
+
+
+def _word(rng: random.Random, prefix: str, suffix: str) -> str:
+    while not belongs(word := prefix + retr_kv.code(rng) + suffix, "train"):
+        pass
+    return word
+
+
+TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {
+    NAMING: naming,
+    FACTS: facts,
+    AFFIXES: affixes,
+}

@@ -49,7 +49,7 @@ class Trainer:
         self.say = say
         self.processes = processes
         self.model = MiniLlama(recipe.size, len(tokenizer), recipe.seed).to(self.device)
-        self.optimizers = make_optimizers(self.model)
+        self.optimizers = make_optimizers(self.model, recipe.weight_decay)
         self._crew: Crew | None = None
         self.progress = {
             "recipes": [recipe.digest],
@@ -101,7 +101,7 @@ class Trainer:
         """Insert the layers of `stage`; the optimizers start afresh, as half of what they would remember is missing."""
         self._dismiss()
         self.model = insert_layers(self.model, stage.insert_layers, self.recipe.seed)
-        self.optimizers = make_optimizers(self.model)
+        self.optimizers = make_optimizers(self.model, self.recipe.weight_decay)
         self.say(f"stage {stage.name}: {len(stage.insert_layers)} layers inserted")
 
     def run(self, steps_limit: int | None = None) -> bool:

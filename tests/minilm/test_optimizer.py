@@ -29,6 +29,36 @@ def test_an_update_has_the_stated_root_mean_square(shape):
     assert parameter.detach().pow(2).mean().sqrt() == pytest.approx(0.2 * 0.5, rel=0.2)
 
 
+def test_weight_decay_shrinks_a_matrix_by_its_share_of_the_rate_before_the_update():
+    generator = torch.Generator().manual_seed(4)
+    start, gradient = torch.randn(2, 12, 7, generator=generator)
+
+    def after(value, decay):
+        parameter = torch.nn.Parameter(value.clone())
+        parameter.grad = gradient.clone()
+        Muon([parameter], lr=0.3, weight_decay=decay).step()
+        return parameter.detach()
+
+    update = after(torch.zeros_like(start), 0.0)
+    assert torch.allclose(after(start, 0.0), start + update, atol=1e-6)
+    assert torch.allclose(after(start, 0.5), 0.85 * start + update, atol=1e-6)
+
+
+def test_weight_decay_keeps_matrices_from_growing():
+    """Updates at random, as late in training, add up without it."""
+
+    def size_after(decay):
+        generator = torch.Generator().manual_seed(5)
+        parameter = torch.nn.Parameter(torch.zeros(16, 16))
+        optimizer = Muon([parameter], lr=0.1, momentum=0.0, weight_decay=decay)
+        for _ in range(400):
+            parameter.grad = torch.randn(16, 16, generator=generator)
+            optimizer.step()
+        return parameter.detach().pow(2).mean().sqrt().item()
+
+    assert size_after(1.0) < size_after(0.0) / 3
+
+
 def test_matrices_of_one_shape_and_its_transpose_are_updated_as_if_alone():
     generator = torch.Generator().manual_seed(2)
     gradients = [torch.randn(shape, generator=generator) for shape in ((8, 20), (20, 8), (8, 20), (5, 5))]
@@ -57,12 +87,13 @@ def test_a_descent_step_lowers_a_linear_loss():
 
 def test_every_parameter_is_trained_once_and_matrices_at_twice_the_rate(size):
     model = MiniLlama(size, 300)
-    optimizers = make_optimizers(model)
+    optimizers = make_optimizers(model, weight_decay=0.2)
     groups = {name: optimizer.param_groups[0] for name, optimizer in optimizers.items()}
     trained = [parameter for group in groups.values() for parameter in group["params"]]
     assert len(trained) == len({id(parameter) for parameter in trained}) == len(list(model.parameters()))
     assert any(parameter is model.model.embed_tokens.weight for parameter in groups["adamw"]["params"])
     assert all(parameter.dim() == 2 for parameter in groups["muon"]["params"])
+    assert (groups["muon"]["weight_decay"], groups["adamw"]["weight_decay"]) == (0.2, 0)
     set_learning_rate(optimizers, 0.25)
     assert (groups["muon"]["lr"], groups["adamw"]["lr"]) == (0.5, 0.25)
 

@@ -44,6 +44,8 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(tokens=24, weights={"naming": 1}, gates={}), "give 32 or more"),
         (lambda v: v["stages"][0].update(tokens_per_step=0), "no number of tokens"),
         (lambda v: v["stages"][0].update(tokens_per_step="many"), "no number of tokens"),
+        (lambda v: v.update(weight_decay=-0.1), "no share of a matrix"),
+        (lambda v: v.update(weight_decay="much"), "no share of a matrix"),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
         (lambda v: v["stages"][1].update(insert_layers=[4]), "a model of 4 lacks"),
         (lambda v: v["stages"][1].update(insert_layers=2), "ascending list"),
@@ -64,6 +66,12 @@ def test_a_stage_may_have_batches_of_its_own_size(values):
     documents = [recipe.documents_per_step(stage) for stage in recipe.stages]
     others = [before.documents_per_step(stage) for stage in before.stages]
     assert documents == [4 * others[0], *others[1:]] and recipe.digest != before.digest
+
+
+def test_weight_decay_is_part_of_a_recipe_where_there_is_some(values):
+    without = parse_recipe(values, "recipe.yaml")
+    assert parse_recipe(values | {"weight_decay": 0}, "recipe.yaml").digest == without.digest
+    assert parse_recipe(values | {"weight_decay": 0.1}, "recipe.yaml").digest != without.digest
 
 
 @pytest.mark.parametrize("name", [name for name, model in read_models().items() if model.recipe])

@@ -13,6 +13,7 @@ from scbench.minilm.stream import token_counter
 from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
 from scbench.models import read_models
 from scbench.tasks import functions
+from scbench.tasks.base import belongs
 from scbench.tasks.stories_en import ENGLISH
 from scbench.tasks.stories_zh import CHINESE
 
@@ -132,6 +133,37 @@ def test_a_whole_story_is_told_and_asked_about_as_in_the_tasks(drill):
         text = pairs[0][0].replace("。", "。\n").replace(". ", ".\n").split("\n")
         told = [line for line in text if line.endswith((".", "。"))]
         assert told and all(any(frame.fullmatch(line) for frame in stated) for line in told)
+
+
+def dictionaries(drill):
+    """(strings, question, answer) of dictionaries: of those asked about as in the task, and of the others."""
+    found = {True: [], False: []}
+    for seed in range(120):
+        _, _, pairs = drill("affixes", seed, None, tokens=64, length=160)
+        text, first = re.fullmatch(r'(Dictionary = \[".+"\])(.+)', pairs[0][0], re.DOTALL).groups()
+        strings = re.findall('"([^"]+)"', text)
+        for question, answer in [(first, pairs[0][1]), *pairs[1:]]:
+            found["Prefix" in question].append((strings, question.strip(), answer))
+    return found
+
+
+def test_both_affixes_lead_to_one_string_of_the_training_half(drill):
+    found = dictionaries(drill)
+    for strings, question, answer in found[True]:
+        prefix, suffix = re.fullmatch(r"Prefix: (..); Suffix: (..)\. The word .* is", question).groups()
+        assert [one for one in strings if one.startswith(prefix) and one.endswith(suffix)] == [answer]
+        assert all(belongs(one, "train") for one in strings)
+    for strings, question, answer in found[False]:
+        prefix, suffix = question[:2], question[-2:]  # one code where both are the same
+        assert question in (prefix + suffix, prefix) and prefix + answer + suffix in strings
+        assert sum(one.startswith(prefix) and one.endswith(suffix) for one in strings) == 1
+    assert min(map(len, found.values())) > 300
+
+
+def test_the_suffix_alone_tells_some_strings_apart_and_neither_affix_others(drill):
+    prefixes = [len({one[:2] for one in strings}) / len(strings) for strings, _, _ in dictionaries(drill)[True]]
+    assert 0.25 < sum(share < 0.1 for share in prefixes) / len(prefixes) < 0.55
+    assert sum(0.1 < share < 0.6 for share in prefixes) / len(prefixes) > 0.2
 
 
 @pytest.mark.parametrize("name", TEXT_DRILLS)
