@@ -17,6 +17,7 @@ import pandas as pd
 
 from scbench.artifacts.card import accuracy, effects
 from scbench.canonical import write_atomically
+from scbench.errors import UserError
 from scbench.models import read_models
 from scbench.places import ROOT
 from scbench.study import read_study
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = read_models()[options.model]
     scores = _scores(options.scores)
     studies = sorted(map(read_study, options.config), key=lambda study: -(study.data.tokens or 0))
+    if sizeless := [study.name for study in studies if study.data.tokens is None]:
+        raise UserError(
+            f"--config: {sizeless[0]} states no data.tokens, which a card's heading names; give a mini study"
+        )
     lengths = [accuracy(study, options.model, scores) for study in studies]
     for entry in lengths:
         entry["about"] = f"Context of {entry['tokens']:,} tokens"

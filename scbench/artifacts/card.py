@@ -1,6 +1,6 @@
 """What the card of a model that was trained here states in numbers: what it reached, and the paper's effects on it.
 
-Both are of full turns under strict scoring, multi-turn; intervals are percentiles of a bootstrap over sessions.
+Both are under strict scoring, multi-turn; intervals are percentiles of a bootstrap over sessions.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from scbench import stats
 from scbench.artifacts.board import read_board
 from scbench.errors import UserError
 from scbench.study import FLOOR, ITSELF, Study
+from scbench.tasks import TASKS
 
 BOOTSTRAP = stats.Bootstrap()
 _PART = ["task", "subtask"]
@@ -68,15 +69,25 @@ def effects(study: Study, model: str, scores: pd.DataFrame) -> dict[str, Any]:
 
     rows: task, method, budget, and (score, low, high) of turn 1, of the mean of the later turns and of what the first
     is ahead. contrasts: (words, [(task, (score, low, high)), ...]).
-    Raises UserError where a row of the study has no scores.
+    Raises UserError where a turn of a row has not the study's sessions, and for a task whose turns alternate between
+    two metrics, so that an early turn and a later one are not of one kind.
     """
     board = read_board(study)
     lines = {line.label: line for line in board.lines if line.model == model}
-    scores = _own(study, model, scores)
-    if lacking := sorted(set(lines) - set(scores["method"])):
+    if mixed := [task for task in board.sessions if len(TASKS[task].subtasks) > 1]:
         raise UserError(
-            f"--effect-scores: study {study.name} lacks rows of {', '.join(lacking)}; give their score files"
+            f"--effects: study {study.name}: turns of {', '.join(mixed)} alternate between two metrics; take it out"
         )
+    scores = _own(study, model, scores)
+    cells = [range(1, study.data.turns + 1), board.sessions, lines]
+    wanted = pd.MultiIndex.from_product(cells, names=["turn", "task", "method"])
+    found = scores.groupby(wanted.names)["session"].nunique().reindex(wanted, fill_value=0)
+    for (turn, task, label), sessions in found.items():
+        if sessions != board.sessions[task]:
+            raise UserError(
+                f"--effect-scores: study {study.name}, {label}, {task}, turn {turn}: {sessions} of "
+                f"{board.sessions[task]} sessions are scored; run the study to its end and give its score files"
+            )
     means = _means(scores).droplevel("subtask")
     rows = []
     for task in board.sessions:

@@ -108,8 +108,8 @@ class Crew:
 def shares(documents: Sequence[Document], most: int) -> list[list[Document]]:
     """`documents` in at most `most` parts that take about the same time, each of which has its longest first.
 
-    From the longest on each goes to the part that has the least to do, which ends within 4/3 of the earliest possible
-    (Graham, 1969).
+    From the longest on each goes to the part that has the least to do, which, padding apart, ends within 4/3 of the
+    earliest possible (Graham, 1969).
     """
     parts: list[list[Document]] = [[] for _ in range(min(most, len(documents)))]
     seconds = [0.0] * len(parts)

@@ -44,11 +44,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """seed: of the weights and the documents; tokens_per_step: of a batch, padding included, roughly.
+    """seed: of the weights and the documents; tokens_per_step: of a batch, as if its documents were the longest.
 
     many_questions: share of documents that ask as many questions as fit; the others have the five turns of evaluation.
     evaluation_sessions: held-out sessions a task, each with five turns.
-    weight_decay: of the matrices but the embedding, times the learning rate at each step.
+    weight_decay: of the matrices but the embedding, for each unit of their learning rate, which is twice the stage's.
     """
 
     name: str
@@ -152,7 +152,7 @@ def parse_recipe(values: Any, where: str) -> Recipe:
         )
     decay = values.get("weight_decay", 0.0)
     if type(decay) not in (int, float) or not 0 <= decay < 1:
-        raise UserError(f"{where}: `weight_decay` {decay!r} is no share of a matrix; give a number from 0 to below 1")
+        raise UserError(f"{where}: `weight_decay` {decay!r} is no weight decay; give a number from 0 to below 1")
     stages = tuple(_stage(stage, f"{where}, stage {number}") for number, stage in enumerate(values["stages"], start=1))
     if len({stage.name for stage in stages}) < len(stages):
         raise UserError(f"{where}: two stages share a name; give each its own")

@@ -10,12 +10,13 @@ in the tasks. Without the thin ones some seeds stood still for two million token
 import math
 import random
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scbench.minilm.drills import AFFIXES, FACTS, NAMING, Drill
-from scbench.tasks import Scale, functions, retr_kv
+from scbench.tasks import Scale, functions
 from scbench.tasks.base import belongs
 from scbench.tasks.retr_prefix_suffix import HEAD, query
 from scbench.tasks.stories import tell
@@ -28,6 +29,7 @@ from scbench.tasks.story_world import Fact, sentences
 Ids = Sequence[int]
 KINDS = 3  # of facts: homes, jobs, deeds
 BACKWARDS_SHARE = 0.6
+CODES = [letter + digit for letter in string.ascii_lowercase for digit in string.digits]
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,8 @@ def thin(rng: random.Random, ids: Ids, kept: Iterable[int], shown: float) -> lis
     waiting = set(kept)
     found = []
     for token in ids:
-        if token in waiting:
-            waiting.remove(token)
-            found.append(token)
-        elif rng.random() < shown:
+        if token in waiting or rng.random() < shown:
+            waiting.discard(token)
             found.append(token)
     return found
 
@@ -81,8 +81,8 @@ def _share(rng: random.Random) -> float:
 def naming(rng: random.Random, texts: Texts) -> Drill:
     """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
 
-    A noun stands alone in one question, so that few can be answered from an earlier answer. Of thinned names the verb
-    alone may be left, right in front of the nouns.
+    One question a noun, so that few can be answered from an earlier answer (words around a noun may hold the other one
+    of its function). Of thinned names the verb alone may be left, right in front of the nouns.
     """
     scale = texts.scale(rng)
     _, repository = functions.repository(rng, scale, scale.tokens)
@@ -176,36 +176,31 @@ def _of_one_kind(rng: random.Random, facts: Sequence[Fact], shown_of: Callable[[
 def affixes(rng: random.Random, texts: Texts) -> Drill:
     """A dictionary of strings; asked: the one with a prefix and a suffix, as in Retr.Prefix-Suffix.
 
-    In two fifths of them all strings have one prefix, so that the suffix tells them apart; in the others several share
-    a prefix and several a suffix, and both together lead to one. In the task an affix leads to two strings at most, and
-    every other run stood still at half of the answers, those that the prefix alone finds. In every other dictionary a
-    question is the two affixes and its answer what stands between them.
+    In half of them all strings have one prefix, so that the suffix tells them apart (in long ones a few prefixes have
+    to do); in the others several share a prefix and several a suffix, and both together lead to one. In the task an
+    affix rarely leads to more than two strings, and every other run stood still at half of the answers, those that the
+    prefix alone finds. In every other dictionary a question is the two affixes, one code where both are the same, and
+    its answer is what stands between them.
     """
-    shown = rng.choice((0.0, 1.0))
     count = texts.tokens // texts.count('x4v8i4", "')
-    prefixes = _codes(rng, round((2 * count) ** max(0.0, rng.uniform(-0.5, 0.75))))
-    suffixes = _codes(rng, math.ceil(2 * count / len(prefixes)))
-    pairs = rng.sample([(prefix, suffix) for prefix in prefixes for suffix in suffixes], count)
+    pairs_wanted = 2 * count
+    prefixes = round(pairs_wanted ** max(0.0, rng.uniform(-0.5, 0.75)))
+    prefixes = min(len(CODES), max(prefixes, math.ceil(pairs_wanted / len(CODES))))
+    suffixes = rng.sample(CODES, math.ceil(pairs_wanted / prefixes))
+    pairs = rng.sample([(prefix, suffix) for prefix in rng.sample(CODES, prefixes) for suffix in suffixes], count)
     words = [_word(rng, *pair) for pair in pairs]
-    whole = rng.random() < shown
+    whole = rng.choice((False, True))
     questions = []
     for (prefix, suffix), word in rng.sample([*zip(pairs, words, strict=True)], count):
-        kept = [*texts.encode(prefix), *texts.encode(suffix)]
-        cue = thin(rng, texts.encode(f"\n\n{query(prefix, suffix)}"), kept, shown)
-        answer = word if whole else word.removeprefix(prefix).removesuffix(suffix)
-        questions.append((cue, texts.encode(answer)))
+        cue = texts.encode(f"\n\n{query(prefix, suffix)}")
+        if not whole:
+            cue = thin(rng, cue, [*texts.encode(prefix), *texts.encode(suffix)], 0.0)
+        questions.append((cue, texts.encode(word if whole else word[len(prefix) : -len(suffix)])))
     return texts.drill(texts.encode(HEAD + ", ".join(f'"{word}"' for word in words) + "]"), questions)
 
 
-def _codes(rng: random.Random, count: int) -> list[str]:
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found[retr_kv.code(rng)] = None
-    return [*found]
-
-
 def _word(rng: random.Random, prefix: str, suffix: str) -> str:
-    while not belongs(word := prefix + retr_kv.code(rng) + suffix, "train"):
+    while not belongs(word := prefix + rng.choice(CODES) + suffix, "train"):
         pass
     return word
 

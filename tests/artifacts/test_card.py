@@ -98,8 +98,17 @@ def test_a_row_against_itself_differs_by_nothing(compared):
 
 def test_effects_without_a_row_are_refused(compared):
     study, scores = compared
-    with pytest.raises(UserError, match="lacks rows of a_shape; give their score files"):
+    with pytest.raises(UserError, match="a_shape, retr_kv, turn 1: 0 of 6 sessions are scored"):
         effects(study, "minilm", scores[scores["method"] != "a_shape"])
+    cut = (scores["method"] == "kivi-2bit") & (scores["session"] == "retr_kv-0003") & (scores["turn"] == 4)
+    with pytest.raises(UserError, match="kivi-2bit, retr_kv, turn 4: 5 of 6 sessions are scored"):
+        effects(study, "minilm", scores[~cut])
+
+
+def test_effects_of_turns_that_alternate_are_refused(make_study, make_scores):
+    study = make_study(methods=VARIANTS, tasks=["retr_kv", "mix_sum_niah"], floor=False)
+    with pytest.raises(UserError, match="turns of mix_sum_niah alternate"):
+        effects(study, "minilm", make_scores(read_board(study)))
 
 
 def test_the_card_of_a_bundled_model_is_written_whole(whole, compared, tmp_path):

@@ -21,7 +21,16 @@ from safetensors.torch import load_file
 
 from scbench.errors import UserError
 from scbench.minilm import crew as crew_module
-from scbench.minilm.crew import ATTENTION_LENGTH, PASS_TOKENS, Crew, Helper, exact_match_by_task, passes, shares
+from scbench.minilm.crew import (
+    ATTENTION_LENGTH,
+    PASS_TOKENS,
+    Crew,
+    Helper,
+    add_gradients,
+    exact_match_by_task,
+    passes,
+    shares,
+)
 from scbench.minilm.model import MiniLlama
 from scbench.minilm.stream import Document, DocumentStream, collate
 from scbench.minilm.trainer import Trainer
@@ -56,6 +65,26 @@ def test_passes_hold_every_document_once_and_no_more_tokens_than_fit(lengths):
         longest = len(run[0].ids)
         assert len(run) == 1 or len(run) * longest <= PASS_TOKENS
         assert not following or (len(run) + 1) * longest > PASS_TOKENS  # one more would not have fitted
+
+
+def test_several_passes_leave_the_gradient_of_one(size, tokenizer, monkeypatch):
+    generator = torch.Generator().manual_seed(6)
+    documents = []
+    for length in (90, 70, 41, 40, 12):
+        ids = torch.randint(0, len(tokenizer), (length,), generator=generator).tolist()
+        documents.append(Document("", tuple(ids), (range(length // 2, length),)))
+    model = MiniLlama(size, len(tokenizer)).double()
+    asked = sum(len(answer) for document in documents for answer in document.answers)
+    found = {}
+    for tokens in (10**6, 100, 1):
+        monkeypatch.setattr(crew_module, "PASS_TOKENS", tokens)
+        loss = add_gradients(model, documents, asked)
+        found[len([*passes(documents)])] = loss, [parameter.grad.clone() for parameter in model.parameters()]
+    (loss, gradients), *others = found.values()
+    assert list(found) == [1, 4, 5]
+    for other, own in others:
+        assert other == pytest.approx(loss, rel=1e-12)
+        assert all(torch.allclose(one, two, rtol=1e-9, atol=1e-14) for one, two in zip(gradients, own, strict=True))
 
 
 def children() -> dict[str, int]:

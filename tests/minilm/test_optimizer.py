@@ -29,7 +29,7 @@ def test_an_update_has_the_stated_root_mean_square(shape):
     assert parameter.detach().pow(2).mean().sqrt() == pytest.approx(0.2 * 0.5, rel=0.2)
 
 
-def test_weight_decay_shrinks_a_matrix_by_its_share_of_the_rate_before_the_update():
+def test_weight_decay_shrinks_a_matrix_by_the_rate_times_itself_beside_the_update():
     generator = torch.Generator().manual_seed(4)
     start, gradient = torch.randn(2, 12, 7, generator=generator)
 

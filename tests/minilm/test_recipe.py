@@ -44,8 +44,10 @@ def test_the_bundled_recipe_starts_with_look_ups_and_ends_with_every_task():
         (lambda v: v["stages"][0].update(tokens=24, weights={"naming": 1}, gates={}), "give 32 or more"),
         (lambda v: v["stages"][0].update(tokens_per_step=0), "no number of tokens"),
         (lambda v: v["stages"][0].update(tokens_per_step="many"), "no number of tokens"),
-        (lambda v: v.update(weight_decay=-0.1), "no share of a matrix"),
-        (lambda v: v.update(weight_decay="much"), "no share of a matrix"),
+        *(
+            (lambda v, bad=bad: v.update(weight_decay=bad), "no weight decay")
+            for bad in (-0.1, 1, "much", True, float("nan"))
+        ),
         (lambda v: v["stages"][1].update(name="lookup"), "share a name"),
         (lambda v: v["stages"][1].update(insert_layers=[4]), "a model of 4 lacks"),
         (lambda v: v["stages"][1].update(insert_layers=2), "ascending list"),

@@ -162,8 +162,16 @@ def test_both_affixes_lead_to_one_string_of_the_training_half(drill):
 
 def test_the_suffix_alone_tells_some_strings_apart_and_neither_affix_others(drill):
     prefixes = [len({one[:2] for one in strings}) / len(strings) for strings, _, _ in dictionaries(drill)[True]]
-    assert 0.25 < sum(share < 0.1 for share in prefixes) / len(prefixes) < 0.55
+    assert 0.4 < sum(share < 0.1 for share in prefixes) / len(prefixes) < 0.6
     assert sum(0.1 < share < 0.6 for share in prefixes) / len(prefixes) > 0.2
+
+
+def test_a_long_dictionary_takes_as_many_prefixes_as_it_needs(drill):
+    for seed in range(8):
+        ids, asked, pairs = drill("affixes", seed, None, tokens=2048, length=2400)
+        strings = re.findall('"([^"]+)"', pairs[0][0])
+        assert len(strings) > 400 and len({one[:2] + one[-2:] for one in strings}) == len(strings)
+        assert len(ids) <= 2400 and len(asked) > 5
 
 
 @pytest.mark.parametrize("name", TEXT_DRILLS)

@@ -40,7 +40,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(recipe, tok
 @pytest.mark.parametrize("stop", [3, 4, 5])
 def test_a_run_that_gets_deeper_resumes_on_either_side(recipe, tokenizer, tmp_path, stop):
     second = dataclasses.replace(recipe.stages[1], insert_layers=(1,))
-    recipe = dataclasses.replace(recipe, stages=(recipe.stages[0], second))
+    recipe = dataclasses.replace(recipe, stages=(recipe.stages[0], second), weight_decay=0.1)
     assert recipe.trained_size.num_hidden_layers == 3
     whole = make(recipe, tokenizer, tmp_path / "whole")
     whole.run(steps_limit=6)
@@ -49,6 +49,9 @@ def test_a_run_that_gets_deeper_resumes_on_either_side(recipe, tokenizer, tmp_pa
     resumed.resume()
     resumed.run(steps_limit=6)
     assert resumed.progress["deepened"] == ["second"] and len(resumed.model.model.layers) == 3
+    # Optimizers are made anew: at the start, and when a model gets deeper.
+    for trainer in (whole, resumed, make(recipe, tokenizer, tmp_path / "new")):
+        assert trainer.optimizers["muon"].param_groups[0]["weight_decay"] == 0.1
     stored = [load_file(trainer.checkpoint) for trainer in (whole, resumed)]
     assert stored[0].keys() == stored[1].keys()
     assert all(torch.equal(stored[0][name], stored[1][name]) for name in stored[0])
