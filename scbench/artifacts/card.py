@@ -69,11 +69,13 @@ def effects(study: Study, model: str, scores: pd.DataFrame) -> dict[str, Any]:
 
     rows: task, method, budget, and (score, low, high) of turn 1, of the mean of the later turns and of what the first
     is ahead. contrasts: (words, [(task, (score, low, high)), ...]).
-    Raises UserError where a turn of a row has not the study's sessions, and for a task whose turns alternate between
-    two metrics, so that an early turn and a later one are not of one kind.
+    Raises UserError for a study of single turns or without `model`, where a turn of a row has not the study's sessions,
+    and for a task whose turns alternate between two metrics, so that an early and a later one are not of one kind.
     """
     board = read_board(study)
     lines = {line.label: line for line in board.lines if line.model == model}
+    if study.data.turns < 2 or not lines:
+        raise UserError(f"--effects: study {study.name} has no later turns, or no {model}; give one that has both")
     if mixed := [task for task in board.sessions if len(TASKS[task].subtasks) > 1]:
         raise UserError(
             f"--effects: study {study.name}: turns of {', '.join(mixed)} alternate between two metrics; take it out"

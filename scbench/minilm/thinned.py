@@ -178,8 +178,8 @@ def affixes(rng: random.Random, texts: Texts) -> Drill:
 
     In half of them all strings have one prefix, so that the suffix tells them apart (in long ones a few prefixes have
     to do); in the others several share a prefix and several a suffix, and both together lead to one. In the task an
-    affix rarely leads to more than two strings, and every other run stood still at half of the answers, those that the
-    prefix alone finds. In every other dictionary a question is the two affixes, one code where both are the same, and
+    affix rarely leads to more than two strings, and some runs stood still at half of the answers, those that the prefix
+    alone finds. In every other dictionary a question is the two affixes, one code where both are the same, and
     its answer is what stands between them.
     """
     count = texts.tokens // texts.count('x4v8i4", "')

@@ -139,6 +139,15 @@ def test_effects_of_another_model_are_not_mixed_in(make_study, make_scores):
     assert rows[1]["first"][0] != pytest.approx(shown(scores, "retr_kv", "a_shape", [1]))
 
 
+def test_effects_without_later_turns_or_of_an_absent_model_are_refused(make_study, make_scores):
+    single = make_study(
+        methods=VARIANTS, tasks=LOOKUPS, data={"scale": "mini", "tokens": 1024, "sessions": 6, "turns": 1}
+    )
+    for study, model in ((single, "minilm"), (make_study(methods=VARIANTS, tasks=LOOKUPS), "minilm_l")):
+        with pytest.raises(UserError, match="no later turns, or no minilm"):
+            effects(study, model, make_scores(read_board(study)))
+
+
 def test_effects_without_their_scores_are_refused(capsys):
     with pytest.raises(SystemExit):
         model_card.main([*"--model m --report r --config c --scores s --device d --out o --effects e".split()])
