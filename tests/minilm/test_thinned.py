@@ -12,8 +12,9 @@ from scbench.minilm import thinned
 from scbench.minilm.stream import token_counter
 from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
 from scbench.models import read_models
-from scbench.tasks import functions
+from scbench.tasks import functions, papers
 from scbench.tasks.base import belongs
+from scbench.tasks.en_sum import EN_SUM
 from scbench.tasks.stories_en import ENGLISH
 from scbench.tasks.stories_zh import CHINESE
 
@@ -172,6 +173,39 @@ def test_a_long_dictionary_takes_as_many_prefixes_as_it_needs(drill):
         strings = re.findall('"([^"]+)"', pairs[0][0])
         assert len(strings) > 400 and len({one[:2] + one[-2:] for one in strings}) == len(strings)
         assert len(ids) <= 2400 and len(asked) > 5
+
+
+def test_on_a_shelf_without_its_frames_a_claim_stands_right_behind_what_it_is_asked_with(drill):
+    kinds = Counter()
+    for seed in range(80):
+        _, _, pairs = drill("claims", seed, 0.0)
+        numbered = pairs[-1][0].isdigit()
+        kinds[numbered] += 1
+        for question, answer in pairs[1:]:
+            assert question + answer in pairs[0][0] and pairs[0][0].count(question) <= 1 + numbered, (pairs, question)
+            assert answer.startswith(" ") and question.isdigit() == numbered
+    assert min(kinds.values()) > 10
+
+
+def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it(words, drill):
+    for seed in SEEDS:
+        rng = random.Random(seed)
+        scale = texts(words).scale(rng)  # drawn first, so that they can be drawn again
+        shelf = papers.shelf(rng, scale, 1, max(scale.tokens, EN_SUM.min_tokens))
+        _, _, pairs = drill("claims", seed, 1.0)
+        assert pairs[0][0].startswith("".join(document.text for document in shelf[:1]))
+        known = [papers.GAP + document.query + document.summary for document in shelf]
+        for question, answer in [(papers.GAP + pairs[0][0].rpartition(papers.GAP)[2], pairs[0][1]), *pairs[1:]]:
+            assert sum(one.startswith(question + answer) for one in known) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_claim_is_one_of_the_summarys_four_whole(seed, words):
+    shelf = papers.shelf(random.Random(seed), texts(words).scale(random.Random(0), 6), 1, 600)
+    for document in shelf:
+        claim = thinned.CLAIM.fullmatch(document.summary).groupdict()
+        assert papers.fill(papers.SUMMARY, **claim) == document.summary
+        assert claim["method"] in document.title and [len(claim[role].split()) for role in claim] == [2, 2, 2, 3]
 
 
 @pytest.mark.parametrize("name", TEXT_DRILLS)
