@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scbench.minilm.drills import AFFIXES, CLAIMS, FACTS, NAMING, Drill
-from scbench.tasks import Scale, functions, papers
+from scbench.minilm.drills import AFFIXES, CLAIMS, FACTS, NAMING, PASS_KEYS, Drill
+from scbench.tasks import Scale, functions, mix_sum_niah, papers
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
+from scbench.tasks.mini import composed, fill
 from scbench.tasks.retr_prefix_suffix import HEAD, query
 from scbench.tasks.stories import tell
 from scbench.tasks.stories_en import ENGLISH
@@ -32,6 +33,8 @@ KINDS = 3  # of facts: homes, jobs, deeds
 BACKWARDS_SHARE = 0.6
 # What a summary says, and what leads to each part of it in its paper: the document's number or the method's name.
 CLAIM = re.compile(re.sub("<(.+?)>", r"(?P<\1>.+?)", re.escape(papers.SUMMARY)))
+# A thinned text shows a token once: none with the same two digits twice, which may be one token.
+NUMBERS = [number for number in map(str, mix_sum_niah.NUMBERS["mini"]) if number[:2] != number[2:]]
 BY_METHOD = ("problem", "finding")
 CODES = [letter + digit for letter in string.ascii_lowercase for digit in string.digits]
 
@@ -211,6 +214,30 @@ def claims(rng: random.Random, texts: Texts) -> Drill:
     return texts.drill(text, rng.sample(questions, len(questions)))
 
 
+def pass_keys(rng: random.Random, texts: Texts) -> Drill:
+    """Named pass keys; asked: each once. Several share the first piece of their name, and several the second.
+
+    In the task few do, so that either piece alone leads to most of them, and some runs never learned to take both.
+    """
+    shown = _share(rng)
+    some = [rng.sample(pieces, rng.choice((3, 5, 8))) for pieces in mix_sum_niah.NAMES]
+    known = {*composed(*mix_sum_niah.NAMES, " ", "train")}
+    names = [name for first in some[0] for second in some[1] if (name := f"{first} {second}") in known]
+    numbers = rng.sample(NUMBERS, len(names))
+    text: list[int] = []
+    questions = []
+    for name, number in zip(rng.sample(names, len(names)), numbers, strict=True):
+        words = {"name": f" {name}", "number": number}
+        key, answer = texts.encode(words["name"]), texts.encode(number)
+        part = thin(rng, texts.encode(fill(mix_sum_niah.SENTENCES["mini"], **words)), [*key, *answer], shown)
+        if questions and len(text) + len(part) > texts.tokens:
+            break
+        text += part
+        cue = texts.encode(papers.GAP + fill(mix_sum_niah.QUERY, **words))
+        questions.append((thin(rng, cue, key, shown), answer))
+    return texts.drill(text, rng.sample(questions, len(questions)))
+
+
 def affixes(rng: random.Random, texts: Texts) -> Drill:
     """A dictionary of strings; asked: the one with a prefix and a suffix, as in Retr.Prefix-Suffix.
 
@@ -248,4 +275,5 @@ TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {
     FACTS: facts,
     AFFIXES: affixes,
     CLAIMS: claims,
+    PASS_KEYS: pass_keys,
 }

@@ -12,9 +12,10 @@ from scbench.minilm import thinned
 from scbench.minilm.stream import token_counter
 from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
 from scbench.models import read_models
-from scbench.tasks import functions, papers
+from scbench.tasks import functions, mix_sum_niah, papers
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
+from scbench.tasks.mini import composed, fill
 from scbench.tasks.stories_en import ENGLISH
 from scbench.tasks.stories_zh import CHINESE
 
@@ -199,12 +200,38 @@ def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it
             assert sum(one.startswith(question + answer) for one in known) == 1
 
 
+def test_only_both_pieces_of_its_name_lead_to_a_pass_key_of_the_training_half(drill):
+    shared = 0
+    for seed in range(60):
+        _, _, pairs = drill("pass_keys", seed, 0.0)
+        text = pairs[0][0]  # with the first question, which is a name without a number
+        known = dict(re.findall(r" ([a-z]+ [a-z]+)(\d{4})", text))
+        asked = [(question.strip(), answer) for question, answer in pairs[1:]]
+        assert asked and all(known[name] == answer for name, answer in asked)
+        assert set(known) <= set(composed(*mix_sum_niah.NAMES, " ", "train"))
+        for piece in (0, 1):
+            taken = Counter(name.split()[piece] for name in known)
+            shared += sum(taken[name.split()[piece]] > 1 for name, _ in asked) / len(asked) / 2
+    assert shared / 60 > 0.75
+
+
+def test_whole_pass_keys_are_hidden_and_asked_for_as_in_the_task(drill):
+    sentence = re.compile(re.sub("<.+?>", ".+?", re.escape(mix_sum_niah.SENTENCES["mini"])))
+    for seed in SEEDS:
+        _, _, pairs = drill("pass_keys", seed, 1.0)
+        text = pairs[0][0].partition(papers.GAP)[0]
+        assert re.fullmatch(f"(?:{sentence.pattern})+", text)
+        for question, answer in [(papers.GAP + pairs[0][0].rpartition(papers.GAP)[2], pairs[0][1]), *pairs[1:]]:
+            name = re.fullmatch(re.escape(papers.GAP + mix_sum_niah.QUERY).replace("<name>", "(.+)"), question)[1]
+            assert fill(mix_sum_niah.SENTENCES["mini"], name=name, number=answer) in text
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_claim_is_one_of_the_summarys_four_whole(seed, words):
     shelf = papers.shelf(random.Random(seed), texts(words).scale(random.Random(0), 6), 1, 600)
     for document in shelf:
         claim = thinned.CLAIM.fullmatch(document.summary).groupdict()
-        assert papers.fill(papers.SUMMARY, **claim) == document.summary
+        assert fill(papers.SUMMARY, **claim) == document.summary
         assert claim["method"] in document.title and [len(claim[role].split()) for role in claim] == [2, 2, 2, 3]
 
 
