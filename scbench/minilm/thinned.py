@@ -1,4 +1,4 @@
-"""Drills on texts: repositories, stories, papers, dictionaries; many short questions behind each, of few words' answer.
+"""Drills on texts: repositories, stories, papers, dictionaries; questions behind each, answered in a few words.
 
 A model has to learn several moves at once for the tasks on such texts: to see what a question asks for, to find where
 the text holds it, and to read from there, often backwards and over a distance that differs, to the answer. What it can
@@ -31,11 +31,13 @@ from scbench.tasks.story_world import Fact, sentences
 Ids = Sequence[int]
 KINDS = 3  # of facts: homes, jobs, deeds
 BACKWARDS_SHARE = 0.6
-# What a summary says, and what leads to each part of it in its paper: the document's number or the method's name.
+# What a summary says. Two of its claims are found by the name of its method, the others by the document's number.
 CLAIM = re.compile(re.sub("<(.+?)>", r"(?P<\1>.+?)", re.escape(papers.SUMMARY)))
-# A thinned text shows a token once: none with the same two digits twice, which may be one token.
-NUMBERS = [number for number in map(str, mix_sum_niah.NUMBERS["mini"]) if number[:2] != number[2:]]
 BY_METHOD = ("problem", "finding")
+# A thinned shelf shows one claim of a document, so there may be more of them; nine numbers are enough to tell apart.
+SHELF_TIMES, MOST_DOCUMENTS = 3, 9
+# `thin` keeps a token where it stands first, and two digits may be one token: of 1212 the second half would be lost.
+THINNABLE_NUMBERS = [number for number in map(str, mix_sum_niah.NUMBERS["mini"]) if number[:2] != number[2:]]
 CODES = [letter + digit for letter in string.ascii_lowercase for digit in string.digits]
 
 
@@ -183,14 +185,15 @@ def _of_one_kind(rng: random.Random, facts: Sequence[Fact], shown_of: Callable[[
 def claims(rng: random.Random, texts: Texts) -> Drill:
     """The claims of papers; asked: one of each document, behind as much of its summary as precedes it there.
 
-    A thinned shelf holds claims of one kind, stated outright, its documents in any order. The number in a question
-    leads to the name that a summary begins with, some phrases away, and to its data; all else follows what stands
-    before it. Without the drill these two were what most summaries had wrong after a million tokens.
+    A thinned shelf holds claims of one kind, stated outright, of nine documents at most, in any order. The number in a
+    question leads to the name that a summary begins with, some phrases away, and to its data; problem and finding are
+    found by the name, which stands before them. Without the drill, name and data were what most summaries had wrong
+    after a million tokens.
     """
     shown = _share(rng)
-    scale = texts.scale(rng, 1 if shown == 1 else KINDS)
-    budget = max(scale.tokens, EN_SUM.min_tokens)  # in fewer, no document fits
-    documents = [document for document in papers.shelf(rng, scale, 1, budget) if document.number < 10]
+    scale = texts.scale(rng, 1 if shown == 1 else SHELF_TIMES)
+    shelf = papers.shelf(rng, scale, 1, max(scale.tokens, EN_SUM.min_tokens))
+    documents = [document for document in shelf if document.number <= MOST_DOCUMENTS]
     # The number leads to the data over most of a summary, which takes the longest to learn.
     roles = ["data", "data", "data", "method", "method", "problem", "finding"]
     if shown < 1:
@@ -215,15 +218,18 @@ def claims(rng: random.Random, texts: Texts) -> Drill:
 
 
 def pass_keys(rng: random.Random, texts: Texts) -> Drill:
-    """Named pass keys; asked: each once. Several share the first piece of their name, and several the second.
+    """Named pass keys; asked: each once. Names share their pieces: most of a thinned text, fewer of a short whole one.
 
-    In the task few do, so that either piece alone leads to most of them, and some runs never learned to take both.
+    In the task few do, so that either piece alone leads to most of them, and a run had learned no more than that at its
+    end.
     """
     shown = _share(rng)
-    some = [rng.sample(pieces, rng.choice((3, 5, 8))) for pieces in mix_sum_niah.NAMES]
     known = {*composed(*mix_sum_niah.NAMES, " ", "train")}
-    names = [name for first in some[0] for second in some[1] if (name := f"{first} {second}") in known]
-    numbers = rng.sample(NUMBERS, len(names))
+    names: list[str] = []
+    while not names:  # of a few small grids, all are kept for evaluation
+        some = [rng.sample(pieces, rng.choice((3, 5, 8))) for pieces in mix_sum_niah.NAMES]
+        names = [name for first in some[0] for second in some[1] if (name := f"{first} {second}") in known]
+    numbers = rng.sample(THINNABLE_NUMBERS, len(names))
     text: list[int] = []
     questions = []
     for name, number in zip(rng.sample(names, len(names)), numbers, strict=True):

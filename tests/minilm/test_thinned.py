@@ -178,26 +178,35 @@ def test_a_long_dictionary_takes_as_many_prefixes_as_it_needs(drill):
 
 def test_on_a_shelf_without_its_frames_a_claim_stands_right_behind_what_it_is_asked_with(drill):
     kinds = Counter()
+    known = {"method": papers.METHODS[0], "data": papers.DATA[0], "problem": papers.PROBLEMS[0]}
     for seed in range(80):
         _, _, pairs = drill("claims", seed, 0.0)
-        numbered = pairs[-1][0].isdigit()
-        kinds[numbered] += 1
         for question, answer in pairs[1:]:
-            assert question + answer in pairs[0][0] and pairs[0][0].count(question) <= 1 + numbered, (pairs, question)
-            assert answer.startswith(" ") and question.isdigit() == numbered
-    assert min(kinds.values()) > 10
+            first = answer.split()[0]
+            kind = next((kind for kind, words in known.items() if first in words), "finding")
+            kinds[kind] += 1
+            assert first in papers.EFFECTS or kind != "finding"
+            assert question.isdigit() == (kind not in thinned.BY_METHOD)
+            assert question + answer in pairs[0][0] and pairs[0][0].count(question) == 1, (pairs, question)
+            if kind != "finding":
+                assert belongs(answer.strip(), "train")
+    assert set(kinds) == {*known, "finding"} and min(kinds.values()) > 20
 
 
-def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it(words, drill):
+@pytest.mark.parametrize("tokens", [96, 256])
+def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it(tokens, words, drill):
+    referring = 0
     for seed in SEEDS:
         rng = random.Random(seed)
-        scale = texts(words).scale(rng)  # drawn first, so that they can be drawn again
+        scale = texts(words, tokens).scale(rng)  # drawn first, so that they can be drawn again
         shelf = papers.shelf(rng, scale, 1, max(scale.tokens, EN_SUM.min_tokens))
-        _, _, pairs = drill("claims", seed, 1.0)
-        assert pairs[0][0].startswith("".join(document.text for document in shelf[:1]))
-        known = [papers.GAP + document.query + document.summary for document in shelf]
+        _, _, pairs = drill("claims", seed, 1.0, tokens=tokens, length=2 * tokens)
+        assert pairs[0][0].startswith("".join(document.text for document in shelf))
+        known = {papers.GAP + document.query + document.summary: document for document in shelf}
         for question, answer in [(papers.GAP + pairs[0][0].rpartition(papers.GAP)[2], pairs[0][1]), *pairs[1:]]:
-            assert sum(one.startswith(question + answer) for one in known) == 1
+            (asked,) = [document for text, document in known.items() if text.startswith(question + answer)]
+            referring += bool(asked.refers_to) and answer.split()[0] in papers.DATA[0]
+    assert referring > 3 or tokens == 96
 
 
 def test_only_both_pieces_of_its_name_lead_to_a_pass_key_of_the_training_half(drill):
@@ -213,6 +222,20 @@ def test_only_both_pieces_of_its_name_lead_to_a_pass_key_of_the_training_half(dr
             taken = Counter(name.split()[piece] for name in known)
             shared += sum(taken[name.split()[piece]] > 1 for name, _ in asked) / len(asked) / 2
     assert shared / 60 > 0.75
+
+
+def test_pass_keys_whose_names_are_all_kept_for_evaluation_are_drawn_again(words):
+    class Held(random.Random):
+        """Draws one name at first, of the half that is kept for evaluation."""
+
+        waiting = next(name.split() for name in composed(*mix_sum_niah.NAMES, " ", "eval"))
+
+        def sample(self, population, k):
+            return [self.waiting.pop(0)] if self.waiting else super().sample(population, k)
+
+    rng = Held(0)
+    ids, asked = TEXT_DRILLS["pass_keys"](rng, texts(words))
+    assert ids and asked and not rng.waiting
 
 
 def test_whole_pass_keys_are_hidden_and_asked_for_as_in_the_task(drill):
