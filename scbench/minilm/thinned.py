@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from scbench.minilm.drills import AFFIXES, CLAIMS, FACTS, NAMING, PASS_KEYS, Drill
-from scbench.tasks import Scale, functions, mix_sum_niah, papers
+from scbench.minilm.drills import AFFIXES, CLAIMS, FACTS, KEYS, NAMING, PASS_KEYS, Drill
+from scbench.tasks import Scale, functions, mix_sum_niah, papers, retr_kv
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
 from scbench.tasks.mini import composed, fill
@@ -276,10 +276,38 @@ def _word(rng: random.Random, prefix: str, suffix: str) -> str:
     return word
 
 
+def _value(rng: random.Random) -> str:
+    return _word(rng, rng.choice(CODES), "")
+
+
+def keys(rng: random.Random, texts: Texts) -> Drill:
+    """A JSON object; asked: the value of each key, as in Retr.KV or by the key alone. Keys share both their codes.
+
+    Among the pairs of a short context few keys of the task share a code, and the last one leads to most values. A run
+    that had learned no more than that stood still at half of the answers once there were 160 pairs.
+    """
+    count = texts.tokens // texts.count('x4v8": "i4k2", "')
+    firsts = min(len(CODES), max(2, round(count ** rng.uniform(0.25, 0.75))))
+    known: list[str] = []
+    while not known:  # of a few small grids, all keys are kept for evaluation
+        seconds = rng.sample(CODES, min(len(CODES), math.ceil(2 * count / firsts)))
+        grid = [first + second for first in rng.sample(CODES, firsts) for second in seconds]
+        known = [key for key in grid if belongs(key, "train")]
+    pairs = {key: _value(rng) for key in rng.sample(known, min(count, len(known)))}
+    whole = rng.choice((False, True))
+    questions = []
+    for key, value in rng.sample([*pairs.items()], len(pairs)):
+        cue = f"\n{retr_kv.query(key)}" if whole else f'"{key}'
+        questions.append((texts.encode(cue), texts.encode(value)))
+    text = retr_kv.HEAD + ", ".join(f'"{key}": "{value}"' for key, value in pairs.items()) + "}"
+    return texts.drill(texts.encode(text), questions)
+
+
 TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {
     NAMING: naming,
     FACTS: facts,
     AFFIXES: affixes,
+    KEYS: keys,
     CLAIMS: claims,
     PASS_KEYS: pass_keys,
 }

@@ -1,5 +1,6 @@
 """The drills on texts: what they ask follows from what they show, and what they show is a text, thinned or whole."""
 
+import json
 import random
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from scbench.minilm import thinned
 from scbench.minilm.stream import token_counter
 from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
 from scbench.models import read_models
-from scbench.tasks import functions, mix_sum_niah, papers
+from scbench.tasks import functions, mix_sum_niah, papers, retr_kv
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
 from scbench.tasks.mini import composed, fill
@@ -256,6 +257,32 @@ def test_a_claim_is_one_of_the_summarys_four_whole(seed, words):
         claim = thinned.CLAIM.fullmatch(document.summary).groupdict()
         assert fill(papers.SUMMARY, **claim) == document.summary
         assert claim["method"] in document.title and [len(claim[role].split()) for role in claim] == [2, 2, 2, 3]
+
+
+def test_only_both_codes_of_a_key_of_the_training_half_lead_to_its_value(drill):
+    wholes = Counter()
+    shared = [0, 0]
+    for seed in range(80):
+        _, _, pairs = drill("keys", seed, None, tokens=64, length=160)
+        text, first = re.fullmatch(r"(JSON data:\n\{.+\})(.+)", pairs[0][0], re.DOTALL).groups()
+        values = json.loads(text.removeprefix("JSON data:\n"))
+        asked = [(first, pairs[0][1]), *pairs[1:]]
+        wholes[first.startswith("\n" + retr_kv.QUESTION)] += 1
+        for question, answer in asked:
+            key = question.strip(' "') if not question.startswith("\n") else question.split('"')[1]
+            assert values[key] == answer and belongs(key, "train") and belongs(answer, "train")
+            assert question in ("\n" + retr_kv.query(key), f'"{key}')
+            for part in (0, 1):
+                shared[part] += sum(one[2 * part :][:2] == key[2 * part :][:2] for one in values) > 1
+        assert len({key for key, _ in asked}) == len(asked)
+    assert min(wholes[True], wholes[False]) > 20 and min(shared) > 400
+
+
+def test_a_long_object_of_pairs_fills_its_context(drill):
+    for seed in range(6):
+        ids, asked, pairs = drill("keys", seed, None, tokens=2048, length=2400)
+        values = json.loads(pairs[0][0].removeprefix("JSON data:\n").partition("}")[0] + "}")
+        assert len(values) > 200 and len(ids) <= 2400 and len(asked) > 5
 
 
 @pytest.mark.parametrize("name", TEXT_DRILLS)
