@@ -63,15 +63,15 @@ def test_a_wrong_recipe_is_refused_with_the_key(values, change, words):
 
 def test_a_stage_may_have_batches_of_its_own_size(values):
     before = parse_recipe(values, "recipe.yaml")
-    values["stages"][0]["tokens_per_step"] = 4 * values["tokens_per_step"]
+    values["stages"][1]["tokens_per_step"] = 77 * values["stages"][1]["length"]
     recipe = parse_recipe(values, "recipe.yaml")
     documents = [recipe.documents_per_step(stage) for stage in recipe.stages]
     others = [before.documents_per_step(stage) for stage in before.stages]
-    assert documents == [4 * others[0], *others[1:]] and recipe.digest != before.digest
+    assert documents == [others[0], 77, *others[2:]] and recipe.digest != before.digest
 
 
 def test_weight_decay_is_part_of_a_recipe_where_there_is_some(values):
-    without = parse_recipe(values, "recipe.yaml")
+    without = parse_recipe({key: value for key, value in values.items() if key != "weight_decay"}, "recipe.yaml")
     assert parse_recipe(values | {"weight_decay": 0}, "recipe.yaml").digest == without.digest
     assert parse_recipe(values | {"weight_decay": 0.1}, "recipe.yaml").digest != without.digest
 
@@ -143,7 +143,7 @@ def test_cores_that_a_process_may_not_use_are_not_counted(monkeypatch):
 
 def test_a_step_is_shared_by_one_process_a_core_and_no_more_than_it_has_documents(monkeypatch):
     recipe = read_recipe(BUNDLED)
-    for cores, processes in ((1, 1), (2, 2), (64, 3)):
+    for cores, processes in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr(train_minilm, "usable_cores", lambda cores=cores: cores)
         assert train_minilm.count_processes(None, recipe, "cpu") == processes
         assert train_minilm.count_processes(None, recipe, "cuda") == 1
