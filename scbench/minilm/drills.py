@@ -35,7 +35,9 @@ def reverse(rng: random.Random, pool: Sequence[int], length: int) -> Drill:
 
 
 DRILLS: dict[str, Callable[[random.Random, Sequence[int], int], Drill]] = {"repeat": repeat, "reverse": reverse}
-# Made of text, not of random tokens: `scbench.minilm.thinned`.
-ON_TEXTS = NAMING, FACTS, AFFIXES, KEYS, CLAIMS, PASS_KEYS = "naming", "facts", "affixes", "keys", "claims", "pass_keys"
+# Made of text, not of random tokens: `scbench.minilm.thinned` and `scbench.minilm.retold`.
+NAMING, FACTS, DEEDS = "naming", "facts", "deeds"
+AFFIXES, KEYS, CLAIMS, PASS_KEYS = "affixes", "keys", "claims", "pass_keys"
+ON_TEXTS = (NAMING, FACTS, DEEDS, AFFIXES, KEYS, CLAIMS, PASS_KEYS)
 TEXT_DRILL_TOKENS = 32  # in half as many, some functions do not fit
 KNOWN_DRILLS = (*DRILLS, *ON_TEXTS)

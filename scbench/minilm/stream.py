@@ -17,7 +17,8 @@ from scbench.errors import UserError
 from scbench.minilm.drills import DRILLS, KNOWN_DRILLS
 from scbench.minilm.model import IGNORE
 from scbench.minilm.recipe import Recipe, Stage
-from scbench.minilm.thinned import TEXT_DRILLS, Texts
+from scbench.minilm.texts import Texts
+from scbench.minilm.thinned import TEXT_DRILLS
 from scbench.prompts import encode
 from scbench.sessions import Session
 from scbench.tasks import TASKS, Scale

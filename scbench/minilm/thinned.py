@@ -1,10 +1,6 @@
-"""Drills on texts: repositories, stories, papers, dictionaries; questions behind each, answered in a few words.
+"""Drills on texts: repositories, papers, dictionaries; questions behind each, answered in a few words.
 
-A model has to learn several moves at once for the tasks on such texts: to see what a question asks for, to find where
-the text holds it, and to read from there, often backwards and over a distance that differs, to the answer. What it can
-do after the look-ups is to find a token and read what stands beside it. So most texts are thinned: of what is neither
-asked for nor asked with, a share is shown, from nothing, where the answer stands beside what is asked with, to all, as
-in the tasks. Without the thin ones some seeds stood still for two million tokens and longer.
+Why most are thinned: `scbench.minilm.texts`. On stories: `scbench.minilm.retold`.
 """
 
 import math
@@ -12,25 +8,17 @@ import random
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from scbench.minilm.drills import AFFIXES, CLAIMS, FACTS, KEYS, NAMING, PASS_KEYS, Drill
-from scbench.tasks import Scale, functions, mix_sum_niah, papers, retr_kv
+from scbench.minilm.drills import AFFIXES, CLAIMS, DEEDS, FACTS, KEYS, NAMING, PASS_KEYS, Drill
+from scbench.minilm.retold import deeds, facts
+from scbench.minilm.texts import Texts, share, thin
+from scbench.tasks import functions, mix_sum_niah, papers, retr_kv
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
 from scbench.tasks.mini import composed, fill
 from scbench.tasks.retr_prefix_suffix import HEAD, query
-from scbench.tasks.stories import tell
-from scbench.tasks.stories_en import ENGLISH
-from scbench.tasks.stories_zh import CHINESE
-from scbench.tasks.story_lexicon import Verb
-from scbench.tasks.story_questions import PERSON, questions_about
-from scbench.tasks.story_world import Fact, sentences
 
-Ids = Sequence[int]
-KINDS = 3  # of facts: homes, jobs, deeds
-BACKWARDS_SHARE = 0.6
 # What a summary says. Two of its claims are found by the name of its method, the others by the document's number.
 CLAIM = re.compile(re.sub("<(.+?)>", r"(?P<\1>.+?)", re.escape(papers.SUMMARY)))
 BY_METHOD = ("problem", "finding")
@@ -41,52 +29,6 @@ THINNABLE_NUMBERS = [number for number in map(str, mix_sum_niah.NUMBERS["mini"])
 CODES = [letter + digit for letter in string.ascii_lowercase for digit in string.digits]
 
 
-@dataclass(frozen=True)
-class Texts:
-    """What makes a drill from text. encode: the ids of a text's tokens; count: how many there are.
-
-    tokens: of a text, about; length: of a text with its questions, of which there is one at least.
-    """
-
-    encode: Callable[[str], Ids]
-    count: Callable[[str], int]
-    tokens: int
-    length: int
-
-    def scale(self, rng: random.Random, times: int = 1) -> Scale:
-        """Texts of `tokens` tokens or half as many, or `times` as many."""
-        tokens = times * rng.choice((self.tokens // 2, self.tokens))
-        return Scale(name="mini", tokens=tokens, turns=1, count=self.count, split="train")
-
-    def drill(self, text: Iterable[int], questions: Iterable[tuple[Ids, Ids]]) -> Drill:
-        """`text`, then as many of the (question, answer) as fit, one at least."""
-        ids = [*text]
-        asked: list[range] = []
-        for question, answer in questions:
-            if asked and len(ids) + len(question) + len(answer) > self.length:
-                break
-            ids += question
-            asked.append(range(len(ids), len(ids) + len(answer)))
-            ids += answer
-        return ids, asked
-
-
-def thin(rng: random.Random, ids: Ids, kept: Iterable[int], shown: float) -> list[int]:
-    """`ids` with every one of `kept` where it stands first, and a share `shown` of all the rest."""
-    waiting = set(kept)
-    found = []
-    for token in ids:
-        if token in waiting or rng.random() < shown:
-            waiting.discard(token)
-            found.append(token)
-    return found
-
-
-def _share(rng: random.Random) -> float:
-    """How much a text shows: in a quarter of cases nothing, in another one all."""
-    return max(0.0, min(1.0, rng.uniform(-0.5, 1.5)))
-
-
 def naming(rng: random.Random, texts: Texts) -> Drill:
     """Functions; asked: the name of one, by a noun that no other function takes, or by words of its description.
 
@@ -95,7 +37,7 @@ def naming(rng: random.Random, texts: Texts) -> Drill:
     """
     scale = texts.scale(rng)
     _, repository = functions.repository(rng, scale, scale.tokens)
-    shown = _share(rng)
+    shown = share(rng)
     whole = rng.random() < shown
     names = {function: texts.encode(f" {function.name}")[: None if whole else 1] for function in repository}
     nouns = {function: _nouns(function) for function in repository}
@@ -130,58 +72,6 @@ def _question(rng: random.Random, function: functions.Function, noun: str) -> st
     return gap + "".join(f" {word}" for word in words[first:end]) + opening
 
 
-def facts(rng: random.Random, texts: Texts) -> Drill:
-    """The facts of a story; asked: about each once, without what surrounds a question in the tasks.
-
-    A thinned story holds facts of one kind, stated outright, no two of which fit what one of them is asked with. Of its
-    people the first names alone may be left, right in front of what is said of them. Most stories ask for people alone:
-    to read back to them is the harder direction.
-    """
-    shown = _share(rng)
-    whole = rng.random() < shown
-    lexicon = rng.choice((ENGLISH, CHINESE))
-    story = tell(lexicon, texts.scale(rng, 1 if shown == 1 else KINDS), rng)
-
-    def shown_of(person: str) -> Ids:
-        return texts.encode(person)[: None if whole else 1]
-
-    chosen = story.facts if shown == 1 else _of_one_kind(rng, story.facts, shown_of)
-    able = {fact: [one for one in questions_about(story, fact) if not one.aggregate] for fact in chosen}
-    people = {fact: [one for one in ones if one.kind == PERSON] for fact, ones in able.items()}
-    # Of a thinned deed, what is asked with leads to a thing and to a place alike.
-    deeds = shown < 1 and isinstance(chosen[0].relation, Verb)
-    if any(people.values()) and (rng.random() < BACKWARDS_SHARE or deeds):
-        able = people
-    text: list[int] = []
-    questions = []
-    for fact in chosen:
-        person = shown_of(fact.person)
-        kept = [*person, *texts.encode(fact.value), *texts.encode(fact.place)]
-        stated = texts.encode(lexicon.gap.join(sentences(lexicon, fact)) + lexicon.end)
-        fact_shown = thin(rng, stated, kept, shown)
-        if questions and len(text) + len(fact_shown) > texts.tokens:
-            break
-        text += fact_shown
-        if able[fact]:
-            question = rng.choice(able[fact])
-            cue = texts.encode(rng.choice(("", "\n")) + question.text)
-            answer = person if question.kind == PERSON else texts.encode(question.answer)
-            questions.append((thin(rng, cue, kept, shown), answer))
-    return texts.drill(text, rng.sample(questions, len(questions)))
-
-
-def _of_one_kind(rng: random.Random, facts: Sequence[Fact], shown_of: Callable[[str], Ids]) -> list[Fact]:
-    """Homes, jobs or deeds alone, none by reference; one for a person as shown, or for a thing that was done to."""
-    outright = [fact for fact in facts if not fact.like]
-    kinds = ["deed" if isinstance(fact.relation, Verb) else fact.relation for fact in outright]
-    kind = rng.choice(sorted(set(kinds)))
-    found: dict[str | tuple[int, ...], Fact] = {}
-    for fact, own in zip(outright, kinds, strict=True):
-        if own == kind:
-            found.setdefault(fact.value if kind == "deed" else tuple(shown_of(fact.person)), fact)
-    return [*found.values()]
-
-
 def claims(rng: random.Random, texts: Texts) -> Drill:
     """The claims of papers; asked: one of each document, behind as much of its summary as precedes it there.
 
@@ -190,7 +80,7 @@ def claims(rng: random.Random, texts: Texts) -> Drill:
     found by the name, which stands before them. Without the drill, name and data were what most summaries had wrong
     after a million tokens.
     """
-    shown = _share(rng)
+    shown = share(rng)
     scale = texts.scale(rng, 1 if shown == 1 else SHELF_TIMES)
     shelf = papers.shelf(rng, scale, 1, max(scale.tokens, EN_SUM.min_tokens))
     documents = [document for document in shelf if document.number <= MOST_DOCUMENTS]
@@ -223,7 +113,7 @@ def pass_keys(rng: random.Random, texts: Texts) -> Drill:
     In the task few do, so that either piece alone leads to most of them, and a run had learned no more than that at its
     end.
     """
-    shown = _share(rng)
+    shown = share(rng)
     known = {*composed(*mix_sum_niah.NAMES, " ", "train")}
     names: list[str] = []
     while not names:  # of a few small grids, all are kept for evaluation
@@ -306,6 +196,7 @@ def keys(rng: random.Random, texts: Texts) -> Drill:
 TEXT_DRILLS: dict[str, Callable[[random.Random, Texts], Drill]] = {
     NAMING: naming,
     FACTS: facts,
+    DEEDS: deeds,
     AFFIXES: affixes,
     KEYS: keys,
     CLAIMS: claims,

@@ -1,4 +1,6 @@
-"""A tokenizer of a few hundred entries and a model of a few thousand weights, enough for every law."""
+"""A tokenizer of a few hundred entries, a model of a few thousand weights; the bundled tokenizer, for drills."""
+
+import random
 
 import pytest
 import torch
@@ -6,9 +8,14 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from scbench import prompts
+from scbench.minilm import retold, thinned
 from scbench.minilm.model import Size
 from scbench.minilm.recipe import Recipe, Stage
+from scbench.minilm.stream import token_counter
+from scbench.minilm.texts import Texts
+from scbench.minilm.thinned import TEXT_DRILLS
 from scbench.minilm.tokenizer import CHAT_TEMPLATE, SPECIAL
+from scbench.models import read_models
 from scbench.tasks import retr_kv
 
 
@@ -64,3 +71,41 @@ def recipe(size) -> Recipe:
         Stage("second", 96, 160, 26, (2e-3, 2e-4), 10, {"retr_kv": 1}, {"retr_kv": 0.99}),
     )
     return Recipe("tiny", 0, size, 512, 0.65, 5, 2, stages)
+
+
+@pytest.fixture(scope="session")
+def words() -> PreTrainedTokenizerFast:
+    """The bundled tokenizer: a word, a name or a frame of a sentence is a token."""
+    return PreTrainedTokenizerFast.from_pretrained(read_models()["minilm"].directory)
+
+
+@pytest.fixture(scope="session")
+def texts(words):
+    """What makes drills of texts of `tokens` tokens, of `length` with their questions."""
+
+    def encode(text):
+        return words.backend_tokenizer.encode(text, add_special_tokens=False).ids
+
+    return lambda tokens=96, length=400: Texts(encode, token_counter(words), tokens, length)
+
+
+@pytest.fixture
+def drill(words, texts, monkeypatch):
+    """Token ids of a document, what is asked in it, and its (question, answer) in words; the first has the text too.
+
+    A text that is thinned shows the share `shown` of the rest; None: as drawn, of what is never thinned.
+    """
+
+    def build(name, seed, shown, tokens=96, length=400):
+        with monkeypatch.context() as patch:
+            for module in (retold, thinned) if shown is not None else ():
+                patch.setattr(module, "share", lambda rng: shown)
+            ids, asked = TEXT_DRILLS[name](random.Random(seed), texts(tokens, length))
+        ends = [0, *(answer.stop for answer in asked)]
+        pairs = [
+            (words.decode(ids[end : answer.start]), words.decode(ids[answer.start : answer.stop]))
+            for end, answer in zip(ends, asked, strict=False)
+        ]
+        return ids, asked, pairs
+
+    return build

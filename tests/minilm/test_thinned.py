@@ -7,51 +7,16 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from transformers import PreTrainedTokenizerFast
 
 from scbench.minilm import thinned
-from scbench.minilm.stream import token_counter
-from scbench.minilm.thinned import TEXT_DRILLS, Texts, thin
-from scbench.models import read_models
+from scbench.minilm.texts import share, thin
+from scbench.minilm.thinned import TEXT_DRILLS
 from scbench.tasks import functions, mix_sum_niah, papers, retr_kv
 from scbench.tasks.base import belongs
 from scbench.tasks.en_sum import EN_SUM
 from scbench.tasks.mini import composed, fill
-from scbench.tasks.stories_en import ENGLISH
-from scbench.tasks.stories_zh import CHINESE
 
 SEEDS = range(25)
-HELD = sorted({*ENGLISH.places, *CHINESE.places, *ENGLISH.jobs, *CHINESE.jobs}, key=len)
-
-
-@pytest.fixture(scope="module")
-def words() -> PreTrainedTokenizerFast:
-    """The bundled tokenizer: a word, a name or a frame of a sentence is a token."""
-    return PreTrainedTokenizerFast.from_pretrained(read_models()["minilm"].directory)
-
-
-@pytest.fixture
-def drill(words, monkeypatch):
-    """Token ids of a document, what is asked in it, and its (question, answer) in words; the first has the text too."""
-
-    def build(name, seed, shown, tokens=96, length=400):
-        monkeypatch.setattr(thinned, "_share", lambda rng: shown)
-        ids, asked = TEXT_DRILLS[name](random.Random(seed), texts(words, tokens, length))
-        ends = [0, *(answer.stop for answer in asked)]
-        pairs = [
-            (words.decode(ids[end : answer.start]), words.decode(ids[answer.start : answer.stop]))
-            for end, answer in zip(ends, asked, strict=False)
-        ]
-        return ids, asked, pairs
-
-    return build
-
-
-def texts(words, tokens=96, length=400):
-    def encode(text):
-        return words.backend_tokenizer.encode(text, add_special_tokens=False).ids
-
-    return Texts(encode, token_counter(words), tokens, length)
 
 
 def test_a_thinned_text_keeps_what_is_kept_where_it_stands_first_and_a_share_of_the_rest():
@@ -78,10 +43,10 @@ def test_a_document_ends_with_an_answer_and_keeps_its_length(name, length, shown
 
 
 @pytest.mark.parametrize("shown", [0.0, 0.5, 1.0])
-def test_nouns_are_answered_with_the_name_of_the_function_that_takes_them(shown, words, drill):
+def test_nouns_are_answered_with_the_name_of_the_function_that_takes_them(shown, texts, drill):
     for seed in SEEDS:
         rng = random.Random(seed)
-        scale = texts(words).scale(rng)  # drawn first, so that they can be drawn again
+        scale = texts().scale(rng)  # drawn first, so that they can be drawn again
         _, repository = functions.repository(rng, scale, scale.tokens)
         _, _, pairs = drill("naming", seed, shown)
         taken = {function.name: set(re.findall("[a-z]+", function.code)) for function in repository}
@@ -103,39 +68,6 @@ def test_a_question_is_a_noun_alone_or_some_words_and_the_word_that_opens_a_defi
     for question in questions:
         words = question.removesuffix(opening)
         assert "saddle" in words and (words in f" {function.description}" or words == " saddle")
-
-
-def test_in_a_story_without_its_frames_an_answer_stands_beside_what_is_asked_with_and_nothing_else_does(drill):
-    kinds = Counter()
-    for seed in range(80):
-        _, _, pairs = drill("facts", seed, 0.0)
-        text = pairs[0][0].replace("\n", "")
-        for question, answer in pairs[1:]:
-            cue = question.strip()
-            held = next((value for value in HELD if value in (cue, answer)), None)
-            kinds[held is not None, answer == held] += 1
-            if held is None:  # a deed: person, thing and place; each thing once
-                assert text.count(cue) == 1 and answer in text.split(cue)[0] + text.split(cue)[1], (text, cue)
-            elif answer == held:
-                assert cue + answer in text
-                assert {text[place.end() :][: len(answer)] for place in re.finditer(cue, text)} == {answer}, (text, cue)
-            else:
-                assert answer + cue in text and text.count(cue) == 1, (text, cue)
-    assert min(kinds[True, True], kinds[True, False], kinds[False, False]) > 20
-
-
-def test_a_whole_story_is_told_and_asked_about_as_in_the_tasks(drill):
-    rng = random.Random(3)
-    frames = [*ENGLISH.questions.values(), *CHINESE.questions.values()]
-    asked_like = [re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(frame))) for frame in frames]
-    for _ in SEEDS:
-        _, _, pairs = drill("facts", rng.randrange(1000), 1.0)
-        assert all(any(frame.fullmatch(question.strip()) for frame in asked_like) for question, _ in pairs[1:])
-        lexicon = CHINESE if "。" in pairs[0][0] else ENGLISH
-        stated = [re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(frame))) for frame in lexicon.sentences.values()]
-        text = pairs[0][0].replace("。", "。\n").replace(". ", ".\n").split("\n")
-        told = [line for line in text if line.endswith((".", "。"))]
-        assert told and all(any(frame.fullmatch(line) for frame in stated) for line in told)
 
 
 def dictionaries(drill):
@@ -195,11 +127,11 @@ def test_on_a_shelf_without_its_frames_a_claim_stands_right_behind_what_it_is_as
 
 
 @pytest.mark.parametrize("tokens", [96, 256])
-def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it(tokens, words, drill):
+def test_a_claim_of_a_whole_shelf_goes_on_from_its_summary_as_the_task_writes_it(tokens, texts, drill):
     referring = 0
     for seed in SEEDS:
         rng = random.Random(seed)
-        scale = texts(words, tokens).scale(rng)  # drawn first, so that they can be drawn again
+        scale = texts(tokens).scale(rng)  # drawn first, so that they can be drawn again
         shelf = papers.shelf(rng, scale, 1, max(scale.tokens, EN_SUM.min_tokens))
         _, _, pairs = drill("claims", seed, 1.0, tokens=tokens, length=2 * tokens)
         assert pairs[0][0].startswith("".join(document.text for document in shelf))
@@ -225,7 +157,7 @@ def test_only_both_pieces_of_its_name_lead_to_a_pass_key_of_the_training_half(dr
     assert shared / 60 > 0.75
 
 
-def test_pass_keys_whose_names_are_all_kept_for_evaluation_are_drawn_again(words):
+def test_pass_keys_whose_names_are_all_kept_for_evaluation_are_drawn_again(texts):
     class Held(random.Random):
         """Draws one name at first, of the half that is kept for evaluation."""
 
@@ -235,7 +167,7 @@ def test_pass_keys_whose_names_are_all_kept_for_evaluation_are_drawn_again(words
             return [self.waiting.pop(0)] if self.waiting else super().sample(population, k)
 
     rng = Held(0)
-    ids, asked = TEXT_DRILLS["pass_keys"](rng, texts(words))
+    ids, asked = TEXT_DRILLS["pass_keys"](rng, texts())
     assert ids and asked and not rng.waiting
 
 
@@ -251,8 +183,8 @@ def test_whole_pass_keys_are_hidden_and_asked_for_as_in_the_task(drill):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_claim_is_one_of_the_summarys_four_whole(seed, words):
-    shelf = papers.shelf(random.Random(seed), texts(words).scale(random.Random(0), 6), 1, 600)
+def test_a_claim_is_one_of_the_summarys_four_whole(seed, texts):
+    shelf = papers.shelf(random.Random(seed), texts().scale(random.Random(0), 6), 1, 600)
     for document in shelf:
         claim = thinned.CLAIM.fullmatch(document.summary).groupdict()
         assert fill(papers.SUMMARY, **claim) == document.summary
@@ -291,6 +223,6 @@ def test_the_same_random_numbers_give_the_same_document(name, drill):
 
 
 def test_a_quarter_of_texts_shows_nothing_of_the_rest_and_a_quarter_all():
-    shares = [thinned._share(random.Random(seed)) for seed in range(2000)]
+    shares = [share(random.Random(seed)) for seed in range(2000)]
     assert 0.2 < sum(share == 0 for share in shares) / 2000 < 0.3
     assert 0.2 < sum(share == 1 for share in shares) / 2000 < 0.3
