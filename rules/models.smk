@@ -41,7 +41,7 @@ rule train_minilm:
     resources:
         # A process takes up to 660; there is one for each thread, and one that builds documents.
         mem_mb=lambda wildcards, threads: 1000 * (threads + 1),
-        # minilm took 32 minutes in two processes on two cores of an AMD EPYC; a core of an Intel Xeon at 2.5 GHz was
+        # minilm took 36 minutes in two processes on two cores of an AMD EPYC; a core of an Intel Xeon at 2.5 GHz was
         # measured at half to four fifths of their speed. A run that is stopped here goes on when it is tried again.
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
