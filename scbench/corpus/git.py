@@ -45,9 +45,19 @@ def _export(where: str, git: str, commit: str, target: Path) -> None:
             # Some servers give the ends of branches alone.
             _git(where, "-C", str(bare), "fetch", "--quiet", "--", git, "+refs/*:refs/*")
         archive = _git(where, "-C", str(bare), "archive", "--format=tar", commit)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-            packed.extractall(files, [member for member in packed if member.isreg() or member.isdir()], filter="data")
+        _unpack(where, archive, files)
         os.rename(files, target)
+
+
+def _unpack(where: str, archive: bytes, files: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        # Python before 3.11.4 has no such filter, so the names are looked at here as well; links are left out.
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)
+        members = [member for member in packed if member.isreg() or member.isdir()]
+        for member in members:
+            if Path(member.name).is_absolute() or ".." in Path(member.name).parts:
+                raise UserError(f"{where}: git: the commit holds {member.name!r}, which leads out of it; name another")
+        packed.extractall(files, members)
 
 
 def _git(where: str, *arguments: str) -> bytes:

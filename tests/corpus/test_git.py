@@ -1,12 +1,15 @@
 """Repositories that a questions file names by git and commit."""
 
+import io
 import json
 import os
 import subprocess
+import tarfile
 
 import pytest
 
 from scbench.corpus import folder
+from scbench.corpus.git import _unpack
 from scbench.errors import UserError
 from scripts.fetch_repositories import main
 
@@ -108,3 +111,16 @@ def test_two_origins_of_one_directory_are_refused(origin, corpus):
     entries = [{"git": str(place), "commit": commit} for commit in commits]
     with pytest.raises(UserError, match=r"line 2: git: .*line 1 names another origin of code/x"):
         main([corpus(*entries)])
+
+
+@pytest.mark.parametrize("name", ["../outside.py", "a/../../outside.py", "/outside.py"])
+def test_a_name_that_leads_out_of_the_commit_is_refused(name, tmp_path):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("inside.py"))
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(
+        UserError, match=r"questions\.jsonl: git: the commit holds .*outside\.py', which leads out of it"
+    ):
+        _unpack("questions.jsonl", packed.getvalue(), tmp_path)
+    assert not [*tmp_path.iterdir()]

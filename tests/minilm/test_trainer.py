@@ -92,7 +92,7 @@ def test_the_report_states_what_was_run(recipe, tokenizer, tmp_path):
     assert report["recipe_digests"] == [recipe.digest] and report["max_length"] == 160
     assert report["parameters"] == sum(parameter.numel() for parameter in trainer.model.parameters())
     assert set(report["accuracy"]["retr_kv"]["turns"]) <= {"1", "2", "3", "4", "5"}
-    assert 0 <= report["builder_seconds"] < report["seconds"]
+    assert 0 <= report["builder_seconds"] <= report["seconds"]
 
 
 def test_a_stage_ends_at_its_gate_and_an_unmet_gate_that_is_required_stops_the_run(recipe, tokenizer, tmp_path):
